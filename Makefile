@@ -1,0 +1,34 @@
+# Everything installs itself into .venv; the only thing asked of the machine is a Python with venv.
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: study test check bench clean
+
+$(STAMP): pyproject.toml uv.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "python3-venv is missing. Install it with: sudo apt-get install -y python3-venv"; exit 1; }
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
+	@echo "installing the locked environment into $(VENV)"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv sync --locked --quiet
+	@touch $@
+
+study: $(STAMP)  ## compare three ways to time radiosurgery of a resection cavity
+	$(BIN)/lacuna study run examples/timing.toml
+
+test: $(STAMP)  ## the tests, under 15 minutes on 2 cores
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## style, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## speed of the kernels, as ratios in one run
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -o addopts=""
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .benchmarks

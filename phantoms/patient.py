@@ -1,0 +1,66 @@
+"""Patients: anatomy that changes with the day, as epochs of volumes and structures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from phantoms.grid import Grid
+from phantoms.structure import Structure
+from phantoms.volume import Volume
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """The patient on one day.
+
+    Attributes
+    ----------
+    day : float
+        Days since surgery; negative before it.
+    volumes : mapping of str to Volume
+        ``density`` always; ``t1gd``, ``t2``, ``flair`` where an image was made.
+    structures : mapping of str to Structure
+    """
+
+    day: float
+    volumes: Mapping[str, Volume]
+    structures: Mapping[str, Structure]
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the density, which every volume of the epoch shares."""
+        return self.volumes["density"].grid
+
+
+class Anatomy(Protocol):
+    """A patient whose anatomy can be asked for on any day: synthetic, or real with simulated days.
+
+    Attributes
+    ----------
+    id : str
+    facts : mapping of str to (float or str)
+        What was drawn for this patient, with the unit in the key (``tumour_volume_cc``, ``residual_doubling_day``).
+    """
+
+    id: str
+    facts: Mapping[str, float | str]
+
+    def epoch(self, day: float, *, images: bool = True) -> Epoch:
+        """Return the truth on `day`: density and structures, and the MR volumes if `images`."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Patient:
+    """A patient with epochs as they were made or read.
+
+    Attributes
+    ----------
+    id : str
+    epochs : tuple of Epoch, in order of day
+    facts : mapping of str to (float or str)
+    """
+
+    id: str
+    epochs: tuple[Epoch, ...]
+    facts: Mapping[str, float | str] = field(default_factory=dict)

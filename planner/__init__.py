@@ -1,0 +1,21 @@
+"""What we do to the patient and what it costs: treatment, engines, planning, timeline, study, report."""
+
+import importlib.util
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+for _name in ("kernels", "phantoms"):
+    _spec = importlib.util.find_spec(_name)
+    if _spec is None or _spec.origin is None or Path(_spec.origin).resolve().parent.parent != _ROOT:
+        _found = "nothing" if _spec is None else _spec.origin
+        raise ImportError(
+            f"Lacuna's package '{_name}' must lie beside 'planner' in {_ROOT}, but Python finds {_found}. "
+            f"Another distribution of that name shadows it: remove it, or use a clean environment."
+        )
+
+try:
+    __version__ = version("lacuna")
+except PackageNotFoundError:  # a bare checkout on sys.path
+    __version__ = "0.0.0+checkout"

@@ -1,0 +1,1 @@
+"""Dose engines behind one protocol."""

@@ -1,0 +1,79 @@
+"""What every dose engine offers."""
+
+from collections.abc import Sequence
+from enum import Flag, auto
+from typing import Protocol
+
+import numpy as np
+
+from phantoms.volume import Volume
+from planner.treatment.beam import Beam
+from planner.treatment.dose import Dose
+from planner.treatment.machine import Machine
+
+
+class Capability(Flag):
+    """What an engine can do; asking for more is an error, never a fallback."""
+
+    PHOTON = auto()
+    BFIELD = auto()
+    ISOTOPE = auto()
+    INFLUENCE = auto()
+    REFERENCE = auto()
+
+
+class Influence(Protocol):
+    """The linear map from bixel weights to dose at points, never stored as a matrix.
+
+    Attributes
+    ----------
+    shape : tuple of 2 int
+        Number of points, number of bixels of all beams together (beams in order, each in C order of its open bixels).
+    """
+
+    shape: tuple[int, int]
+
+    def forward(self, weights: np.ndarray) -> np.ndarray:
+        """Return the dose (Gy), shape (points,), of bixel weights, shape (bixels,), float64."""
+        ...
+
+    def adjoint(self, gradient: np.ndarray) -> np.ndarray:
+        """Return the transpose applied to `gradient`, shape (points,); shape (bixels,), float64."""
+        ...
+
+
+class Engine(Protocol):
+    """A way to compute dose.
+
+    Attributes
+    ----------
+    name : str
+    can : Capability
+    """
+
+    name: str
+    can: Capability
+
+    def influence(
+        self,
+        density: Volume,
+        beams: Sequence[Beam],
+        machine: Machine,
+        points_mm: np.ndarray,
+        *,
+        ignore_field: bool,
+    ) -> Influence:
+        """Return the influence of `beams` on `points_mm`, shape (n, 3), LPS."""
+        ...
+
+    def dose(
+        self,
+        density: Volume,
+        beams: Sequence[Beam],
+        weights: Sequence[np.ndarray],
+        machine: Machine,
+        *,
+        ignore_field: bool,
+    ) -> Dose:
+        """Return the dose of `beams` with `weights` on the grid of `density`."""
+        ...

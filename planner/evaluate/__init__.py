@@ -1,0 +1,1 @@
+"""What a dose means: DVH metrics, plan quality, margin coverage."""

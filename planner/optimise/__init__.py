@@ -1,0 +1,1 @@
+"""Margins, objectives, fluence optimisation, and the making of a plan."""

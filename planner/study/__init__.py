@@ -1,0 +1,1 @@
+"""Studies: specification, cases, execution, store, comparison."""

@@ -1,0 +1,1 @@
+"""From a target to delivery elements: arcs and static beams."""

@@ -1,0 +1,1 @@
+"""The words of a treatment: errors, geometry, beams, machines, prescriptions, plans, doses. No verbs, no files."""

@@ -1,0 +1,39 @@
+"""Constants that say where they come from."""
+
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+Value = TypeVar("Value")
+
+
+class Status(StrEnum):
+    """How sure a constant is."""
+
+    PUBLISHED = "published"
+    FITTED = "fitted"
+    ASSUMED = "assumed"
+
+
+class Frozen(BaseModel):
+    """Base of everything parsed from TOML: immutable, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Constant(Frozen, Generic[Value]):
+    """A value with its source and status, as every library file must give it.
+
+    Attributes
+    ----------
+    value : Value
+        In the unit that the key's suffix names.
+    source : str
+        Paper, table, equation, or file that it was fitted to.
+    status : Status
+    """
+
+    value: Value
+    source: str
+    status: Status
