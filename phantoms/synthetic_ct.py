@@ -71,7 +71,7 @@ def segmented(mr: Volume, spacing_mm: float = 1.0) -> dict[str, Structure]:
         If no head or no brain is found in the image.
     """
     step = max(1.0, min(mr.grid.spacing_mm))
-    image = averaged(mr, Grid.covering(mr.grid.low_mm, mr.grid.high_mm, step))
+    image = averaged(mr, Grid.covering(mr.grid.low_mm.tolist(), mr.grid.high_mm.tolist(), step))
     smooth = ndimage.gaussian_filter(image.data, 1.0 / step)
     external, levels = _outline(smooth, step)
     low, high = _box(external, round(6.0 / step))
@@ -181,19 +181,22 @@ def _structure(name: str, grid: Grid, mask: np.ndarray, target: Grid) -> Structu
 def _result_grid(grid: Grid, external: np.ndarray, spacing_mm: float) -> Grid:
     low, high = _box(external, 0)
     window = grid.window(low, high)
-    return Grid.covering(window.low_mm - AIR_MARGIN_MM, window.high_mm + AIR_MARGIN_MM, spacing_mm)
+    return Grid.covering(
+        (window.low_mm - AIR_MARGIN_MM).tolist(), (window.high_mm + AIR_MARGIN_MM).tolist(), spacing_mm
+    )
 
 
 def _deep_enough(deep: np.ndarray) -> float:
     return min(_DEEP_MM, 0.6 * float(deep.max()))
 
 
-def _box(mask: np.ndarray, margin: int) -> tuple[np.ndarray, np.ndarray]:
+def _box(mask: np.ndarray, margin: int) -> tuple[list[int], list[int]]:
     """Return the index box of a mask plus a margin, inside the array."""
     found = np.argwhere(mask)
     if not len(found):
         raise ValueError("no head found in the image")
-    return np.maximum(found.min(axis=0) - margin, 0), np.minimum(found.max(axis=0) + 1 + margin, mask.shape)
+    low, high = np.maximum(found.min(axis=0) - margin, 0), np.minimum(found.max(axis=0) + 1 + margin, mask.shape)
+    return low.tolist(), high.tolist()
 
 
 def _largest(mask: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ thickness. No identity is kept: what is recorded are numbers of the acquisition 
 """
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,7 @@ from planner.treatment.errors import InputError
 MAX_FILES = 20_000
 # A slice may be off its place in the stack by this part of the spacing (rounding of positions in headers).
 _UNEVEN = 0.02
-_ACQUISITION = (
-    "MagneticFieldStrength RepetitionTime EchoTime InversionTime FlipAngle SliceThickness SpacingBetweenSlices"
-).split()
+_ACQUISITION = ("MagneticFieldStrength", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "SliceThickness")
 _CODES = ("ScanningSequence", "MRAcquisitionType", "PatientPosition", "PatientIdentityRemoved")
 
 
@@ -248,7 +247,8 @@ def _facts(ordered: list[Slice], step: np.ndarray) -> dict[str, Any]:
         ],
     }
     for keyword in _ACQUISITION:
-        if first.header.get(keyword) not in (None, ""):
+        # Records only: a series with an unreadable echo time is still in its place.
+        with suppress(InputError):
             facts[keyword] = float(number(first.header, keyword, first.path)[0])
     for keyword in _CODES:
         value = code(first.header, keyword)

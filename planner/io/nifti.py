@@ -138,10 +138,10 @@ def _read_itk(path: Path) -> nifti_file.Lattice3D:
     """Return a NRRD or MetaImage file; its size is known and checked before its voxels are read."""
     if not path.is_file():
         raise InputError(path, "", "no such file")
-    import SimpleITK as sitk
+    import SimpleITK
 
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    reader = sitk.ImageFileReader()
+    SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
+    reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
@@ -155,7 +155,7 @@ def _read_itk(path: Path) -> nifti_file.Lattice3D:
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()
     # SimpleITK hands arrays out as [k, j, i].
-    return nifti_file.Lattice3D(sitk.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32), affine)
+    return nifti_file.Lattice3D(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0).astype(np.float32), affine)
 
 
 def _check_finite(array: np.ndarray, path: Path) -> None:

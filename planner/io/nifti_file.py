@@ -17,26 +17,35 @@ from planner.io.atomic import whole_file
 from planner.io.orient import check_size
 from planner.treatment.errors import InputError
 
-_FIELDS = (
-    "sizeof_hdr magic datatype bitpix dim pixdim vox_offset scl_slope scl_inter xyzt_units qform_code sform_code "
-    "quatern qoffset srow descrip"
-).split()
-_NIFTI1 = np.dtype(
-    {
-        "names": _FIELDS,
-        "formats": "i4 S4 i2 i2 8i2 8f4 f4 f4 f4 u1 i2 i2 3f4 3f4 (3,4)f4 S80".split(),
-        "offsets": [0, 344, 70, 72, 40, 76, 108, 112, 116, 123, 252, 254, 256, 268, 280, 148],
-        "itemsize": 348,
-    }
+_FIELDS = (  # name; type and offset in NIfTI-1; type and offset in NIfTI-2
+    ("sizeof_hdr", "i4", 0, "i4", 0),
+    ("magic", "S4", 344, "S8", 4),
+    ("datatype", "i2", 70, "i2", 12),
+    ("bitpix", "i2", 72, "i2", 14),
+    ("dim", "8i2", 40, "8i8", 16),
+    ("pixdim", "8f4", 76, "8f8", 104),
+    ("vox_offset", "f4", 108, "i8", 168),
+    ("scl_slope", "f4", 112, "f8", 176),
+    ("scl_inter", "f4", 116, "f8", 184),
+    ("xyzt_units", "u1", 123, "i4", 500),
+    ("qform_code", "i2", 252, "i4", 344),
+    ("sform_code", "i2", 254, "i4", 348),
+    ("quatern", "3f4", 256, "3f8", 352),
+    ("qoffset", "3f4", 268, "3f8", 376),
+    ("srow", "(3,4)f4", 280, "(3,4)f8", 400),
+    ("descrip", "S80", 148, "S80", 240),
 )
-_NIFTI2 = np.dtype(
-    {
-        "names": _FIELDS,
-        "formats": "i4 S8 i2 i2 8i8 8f8 i8 f8 f8 i4 i4 i4 3f8 3f8 (3,4)f8 S80".split(),
-        "offsets": [0, 4, 12, 14, 16, 104, 168, 176, 184, 500, 344, 348, 352, 376, 400, 240],
-        "itemsize": 540,
-    }
-)
+
+
+def _record(kind: int, size: int) -> np.dtype:
+    """Return the header as a record: `kind` 1 or 2, `size` bytes."""
+    names = [field[0] for field in _FIELDS]
+    formats = [field[2 * kind - 1] for field in _FIELDS]
+    offsets = [field[2 * kind] for field in _FIELDS]
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+
+
+_NIFTI1, _NIFTI2 = _record(1, 348), _record(2, 540)
 _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -114,7 +114,7 @@ def _resampled(
     spacing, obliquity = spacing_obliquity
     faces = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in array.shape])).reshape(3, -1)
     corners = affine[:3, :3] @ faces + affine[:3, 3:4]
-    grid = Grid.covering(corners.min(axis=1), corners.max(axis=1), spacing)
+    grid = Grid.covering(corners.min(axis=1).tolist(), corners.max(axis=1).tolist(), spacing.tolist())
     check_size(grid.shape, source, "oblique image brought to patient axes")
     values = np.ascontiguousarray(array, dtype=np.float32)
     lattice = Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), values.shape)
@@ -125,7 +125,7 @@ def _resampled(
 
     def plane(first: int, last: int) -> None:
         for i in range(first, last):
-            points = in_plane + [x[i], 0.0, 0.0]
+            points = in_plane + np.array([x[i], 0.0, 0.0])
             index = np.ascontiguousarray(points @ inverse[:3, :3].T + inverse[:3, 3])
             row = np.empty(len(index))
             sample_points(lattice, values, index, 0.0, row)
