@@ -88,7 +88,7 @@ class Patch:
         if (high <= low).any():
             return Structure(name, role, grid.window((0, 0, 0), (1, 1, 1)), np.zeros((1, 1, 1), np.float32))
         inside = grid.window(low, high)
-        return Structure(name, role, inside, whole.on(inside)).cropped(1)
+        return Structure(name, role, inside, whole.on(inside)).cropped()
 
 
 def solve(volume_of: Callable[[float], float], volume_cc: float, bracket: tuple[float, float]) -> float | None:

@@ -31,6 +31,8 @@ OEDEMA_MM = Cited(11.0, "vasogenic oedema about resected metastases, beyond the 
 OEDEMA_DECAY_DAY = Cited(30.0, "oedema resolves within 1-2 months of resection", "assumed")
 TRACT_MM = Cited(4.5, "radius of the corridor on day 0", "assumed")
 TRACT_DECAY_DAY = Cited(35.0, "the corridor closes with the cavity", "assumed")
+RESIDUAL_LIMIT_CC = Cited(40.0, "untreated regrowth slows well before it fills the head", "assumed")
+NECROSIS_MM = Cited(4.5, "enhancing wall of a tumour with a necrotic core", "assumed")
 DOUBLING_SIGMA = Cited(0.5, "Kobets 2020: wide ranges within a histology", "assumed")
 
 
@@ -148,8 +150,14 @@ class SurgicalCourse:
         return self.law.cc(day)
 
     def residual_volume_cc(self, day: float) -> float:
-        """Return the volume, cm3, of residual tumour: 0 before surgery and after a complete resection."""
-        return self.residual_cc * 2.0 ** (day / self.doubling_day) if day >= 0 else 0.0
+        """Return the volume, cm3, of residual tumour: 0 before surgery and after a complete resection.
+
+        Growth is exponential as long as the tumour is small against the largest volume (logistic).
+        """
+        if day < 0 or self.residual_cc <= 0:
+            return 0.0
+        largest = RESIDUAL_LIMIT_CC.value
+        return largest / (1.0 + (largest / self.residual_cc - 1.0) * 2.0 ** (-day / self.doubling_day))
 
     def centre_mm(self, day: float) -> np.ndarray:
         """Return the centre, shape (3,), of the tumour or the cavity."""
@@ -174,9 +182,9 @@ class SurgicalCourse:
         grid : Grid
             Any grid; coarse voxels are divided, so that volumes hold.
         day : float
-            Before 0: ``tumour``, ``oedema``. From 0 on: ``cavity`` (with all it contains), ``air`` and ``blood`` (in
-            the cavity), ``rim`` (enhancing wall, outside the cavity), ``residual``, ``tract`` and ``oedema``. Outer
-            regions may overlap inner ones only in partly filled voxels.
+            Before 0: ``tumour``, ``necrosis`` (in the tumour), ``oedema``. From 0 on: ``cavity`` (with all it
+            contains), ``air`` and ``blood`` (in the cavity), ``rim`` (enhancing wall, outside the cavity),
+            ``residual``, ``tract`` and ``oedema``. Outer regions overlap inner ones in partly filled voxels only.
         names : collection of str, optional
             Only these regions.
 
@@ -230,7 +238,11 @@ class _Bed:
 
     def body(self, name: str) -> Structure:
         """Tumour or cavity."""
-        return self.made(name, Role.TRUTH, self.cavity)
+        return self.made(name, Role.TARGET, self.cavity)
+
+    def necrosis(self, name: str) -> Structure:
+        """Necrotic core of a tumour, under a wall of enhancing tissue."""
+        return self.made(name, Role.SUPPORT, self.patch.covered(self.distance + np.float32(NECROSIS_MM.value)))
 
     def rim(self, name: str) -> Structure:
         """Enhancing wall: thickest where the walls change most, two to eight weeks after surgery."""
@@ -242,7 +254,7 @@ class _Bed:
         """Nodules on the wall, outside the cavity, that together hold the residual volume."""
         volume = self.course.residual_volume_cc(self.day)
         if volume <= 0:
-            return self.made(name, Role.TRUTH, np.zeros_like(self.cavity))
+            return self.made(name, Role.TARGET, np.zeros_like(self.cavity))
         reach = float(np.cbrt(volume * 1000.0)) * 1.6
         patch = Patch.around(self.grid, self.patch.centre, self.extent + reach, self.course.within)
         form = self.course.form(self.day)
@@ -265,7 +277,7 @@ class _Bed:
         radius = solve(lambda r: patch.cc(fraction(r)), volume, (0.0, 3.0 * reach))
         if radius is None:
             raise ValueError(f"residual tumour of {volume:.2f} cc does not fit beside the cavity on day {self.day:g}")
-        return patch.structure(name, Role.TRUTH, fraction(radius), self.grid)
+        return patch.structure(name, Role.TARGET, fraction(radius), self.grid)
 
     def air(self, name: str) -> Structure:
         """Air rises to the front of a supine patient."""
@@ -321,7 +333,7 @@ class _Bed:
         return patch.covered(patch.length - wall)
 
 
-_BEFORE = {"tumour": _Bed.body, "oedema": _Bed.oedema}
+_BEFORE = {"tumour": _Bed.body, "necrosis": _Bed.necrosis, "oedema": _Bed.oedema}
 _AFTER = {
     "cavity": _Bed.body,
     "residual": _Bed.residual,
