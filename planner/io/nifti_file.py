@@ -42,7 +42,8 @@ def _record(kind: int, size: int) -> np.dtype:
     names = [field[0] for field in _FIELDS]
     formats = [field[2 * kind - 1] for field in _FIELDS]
     offsets = [field[2 * kind] for field in _FIELDS]
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+    layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": size}
+    return np.dtype(layout)
 
 
 _NIFTI1, _NIFTI2 = _record(1, 348), _record(2, 540)
