@@ -24,6 +24,7 @@ _TISSUE_OF = {
     "oedema": "oedema",
     "tract": "scar",
     "tumour": "tumour",
+    "necrosis": "necrosis",
     "rim": "rim",
     "residual": "tumour",
     "cavity": "cavity_fluid",

@@ -38,6 +38,17 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def refuse_existing(path: Path) -> None:
+    """Refuse a folder to be written that exists already, unless it is empty.
+
+    Raises
+    ------
+    InputError
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(path, "", "exists already: give a new folder, or remove this one first")
+
+
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`; on success its files are flushed and it takes that name.
@@ -47,8 +58,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     InputError
         If `path` exists already and is not an empty folder, or its parent cannot be written.
     """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise InputError(path, "", "exists already: give a new folder, or remove this one first")
+    refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".lacuna-", dir=path.parent))
