@@ -10,6 +10,8 @@ from phantoms.skull import SIDES, Frame, mirrored, posterior_fossa
 # Depth of sulci and thickness of the cortical ribbon: Fischl 2000 (2-3 mm, mean 2.5); sulci reach 10-20 mm.
 _SULCUS_MM = 17.0
 CORTEX_MM = 2.7
+# No sulcus comes nearer to the corpus callosum and the basal nuclei.
+_RIM_OF_CORE_MM = 5.0
 # Folds are drawn on a ball of this radius and reach inwards along its rays.
 _FOLD_RADIUS_MM = 70.0
 FOLD_KNOT_MM = 7.6
@@ -22,6 +24,7 @@ def brainstem(frame: Frame) -> Shape:
         frame.ball((0, 5, -14), (15, 12.5, 13)),
         frame.rod((0, 12, -24), (0, 18, -42), 8.5, 6.5),
         width=5.0,
+        reach=40.0,
     )
 
 
@@ -54,14 +57,16 @@ def fissures(frame: Frame, opening_mm: float) -> Shape:
     lateral = []
     for side in SIDES.values():
         centre = frame.at(side * 53, -6, 16)
-        sheet = Ellipsoid(centre, (17.0, 32.0, opening_mm / 2 + 0.9))
-        insula = Ellipsoid(frame.at(side * 37, -2, 18), (opening_mm / 2 + 0.6, 22.0, 13.0))
-        lateral.append(sheet.rotated(turn, centre) | insula)
+        lateral.append(Ellipsoid(centre, (18.0, 32.0, opening_mm / 2 + 0.9)).rotated(turn, centre))
     return union(long, *lateral)
 
 
 def pial_distance(
-    hull: np.ndarray, clefts: np.ndarray, folds: Noise, mesh: tuple[np.ndarray, np.ndarray, np.ndarray], width_mm: float
+    hull: np.ndarray,
+    unfolded: np.ndarray,
+    folds: Noise,
+    mesh: tuple[np.ndarray, np.ndarray, np.ndarray],
+    width_mm: float,
 ) -> np.ndarray:
     """Return the signed distance, mm, to the folded surface of the cerebrum.
 
@@ -70,16 +75,16 @@ def pial_distance(
 
     Parameters
     ----------
-    hull, clefts : ndarray
-        Signed distances to the smooth cerebrum and to its fissures, mm.
+    hull, unfolded : ndarray
+        Signed distances to the cerebrum without sulci and to its unfolded middle, mm.
     folds : Noise
     mesh : tuple of 3 ndarray
         Coordinates relative to the middle of the cerebrum, an open mesh.
     width_mm : float
         Opening of a sulcus at the surface; it narrows with depth.
     """
-    surface = np.maximum(hull, -clefts)
-    near = np.nonzero((surface < 1.0) & (surface > -_SULCUS_MM - 6.0))
+    surface = hull.copy()
+    near = np.nonzero((hull < 1.0) & (hull > -_SULCUS_MM - 6.0) & (unfolded > _RIM_OF_CORE_MM))
     x, y, z = (np.broadcast_to(axis, hull.shape)[near] for axis in mesh)
     length = np.maximum(np.sqrt(x * x + y * y + z * z), 1.0)
     # A little of the radius is kept, so that a sulcus bends on its way down.
@@ -88,7 +93,7 @@ def pial_distance(
     depth = -surface[near]
     bottom = _SULCUS_MM + 4.0 * np.tanh(folds.at(z * stretch, x * stretch, y * stretch))
     half_width = 0.5 * np.float32(width_mm) * (1.25 - 0.6 * np.clip(depth / bottom, 0.0, 1.0))
-    sulcus = np.maximum(apart - half_width, depth - bottom)
+    sulcus = np.maximum(np.maximum(apart - half_width, depth - bottom), _RIM_OF_CORE_MM + 1.0 - unfolded[near])
     surface[near] = np.maximum(surface[near], -sulcus)
     return surface
 

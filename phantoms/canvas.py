@@ -27,9 +27,7 @@ class Canvas:
     Attributes
     ----------
     grid : Grid
-    names : tuple of str
-        The maps.
-    maps : ndarray, shape (m, nx, ny, nz), float32
+    maps : dict of str to ndarray, shape ``grid.shape``, float32
     """
 
     def __init__(
@@ -39,17 +37,13 @@ class Canvas:
         background: str | Mapping[str, np.ndarray] = "air",
     ) -> None:
         self.grid = grid
-        self.names = tuple(palettes)
         self._palettes = palettes
-        self.maps = np.empty((len(self.names), *grid.shape), np.float32)
-        for number, name in enumerate(self.names):
+        self.maps: dict[str, np.ndarray] = {}
+        for name, values in palettes.items():
             if isinstance(background, str):
-                self.maps[number].fill(palettes[name].get(background, 0.0))
+                self.maps[name] = np.full(grid.shape, values.get(background, 0.0), np.float32)
             else:
-                self.maps[number] = background[name]
-
-    def _values(self, tissue: str) -> np.ndarray:
-        return np.array([self._palettes[name].get(tissue, 0.0) for name in self.names], np.float32)
+                self.maps[name] = background[name].copy()
 
     def fill(self, tissue: str, fraction: np.ndarray, window: Grid | None = None) -> None:
         """Paint a tissue by its occupied fractions, on the whole grid or on a window that lies inside it.
@@ -62,13 +56,10 @@ class Canvas:
         offset = (0, 0, 0) if window is None else window.offset_in(self.grid)
         if offset is None or min(offset) < 0 or np.any(np.add(offset, fraction.shape) > self.grid.shape):
             raise ValueError(f"{tissue}: the window does not lie on the voxels of the canvas")
-        values = self._values(tissue)
         fraction = np.ascontiguousarray(fraction, np.float32)
-        run_chunks(
-            lambda low, high: paint(fraction, values, offset, (low, high), self.maps),
-            chunks(fraction.shape[0], 16),
-        )
 
-    def taken(self, name: str) -> np.ndarray:
-        """Return a map, shape ``grid.shape``."""
-        return self.maps[self.names.index(name)]
+        def planes(low: int, high: int) -> None:
+            for name, values in self._palettes.items():
+                paint(fraction, values.get(tissue, 0.0), offset, (low, high), self.maps[name])
+
+        run_chunks(planes, chunks(fraction.shape[0], 16))

@@ -47,7 +47,7 @@ class Patch:
         """Return the patch of `grid` that reaches `reach_mm` from `centre` along each axis."""
         low = np.floor(grid.index_of(centre - reach_mm) + 0.5).astype(int)
         high = np.ceil(grid.index_of(centre + reach_mm) + 0.5).astype(int)
-        window = grid.window(low, high)
+        window = grid.window(low.tolist(), high.tolist())
         factor = np.maximum(1, np.ceil(np.asarray(grid.spacing_mm) / _FINEST_MM - 1e-6)).astype(int)
         step = np.asarray(grid.spacing_mm) / factor
         nx, ny, nz = (int(n) for n in np.asarray(window.shape) * factor)
@@ -87,7 +87,7 @@ class Patch:
         high = np.minimum(low + shape if offset is None else np.asarray(offset) + shape, grid.shape)
         if (high <= low).any():
             return Structure(name, role, grid.window((0, 0, 0), (1, 1, 1)), np.zeros((1, 1, 1), np.float32))
-        inside = grid.window(low, high)
+        inside = grid.window(low.tolist(), high.tolist())
         return Structure(name, role, inside, whole.on(inside)).cropped()
 
 

@@ -119,9 +119,8 @@ class SyntheticAnatomy:
         centre, entry = _draw_site(of_lesion, self.head, volume, self._below)
         tumour = lesion.Lesion.draw(of_lesion, (float(centre[0]), float(centre[1]), float(centre[2])), volume)
         within = self._room(centre)
-        self.course = SurgicalCourse.draw(of_course, tumour, entry, within, spec.residual_fraction)
-        reach = np.asarray(self.grid.high_mm) + 10.0
-        self._coil = Noise.draw(of_scanner, np.asarray(self.grid.low_mm) - 10.0, reach, 75.0)
+        self.course = SurgicalCourse.draw(of_course, tumour, entry.tolist(), within, spec.residual_fraction)
+        self._coil = Noise.draw(of_scanner, self.grid.low_mm.tolist(), self.grid.high_mm.tolist(), 75.0)
         self.facts = self._facts()
 
     def epoch(self, day: float, *, images: bool | Collection[str] = True) -> Epoch:
@@ -143,18 +142,14 @@ class SyntheticAnatomy:
         if unknown := set(wanted) - set(IMAGES):
             raise ValueError(f"no such MR volume: {', '.join(sorted(unknown))}; there are {', '.join(IMAGES)}")
         regions = self.course.regions(self.grid, day)
-        signals = self._signals
-        canvas = Canvas(
-            self.grid,
-            {"density": _DENSITY, **{name: signals[name] for name in wanted}},
-            self._background.maps,
-        )
+        palettes = {"density": _DENSITY, **{name: self._signals[name] for name in wanted}}
+        canvas = Canvas(self.grid, palettes, self._background.maps)
         self._paint(canvas, regions, day)
-        volumes = {"density": Volume(self.grid, canvas.taken("density"), Quantity.DENSITY)}
+        volumes = {"density": Volume(self.grid, canvas.maps["density"], Quantity.DENSITY)}
         for name in wanted:
             seed = self._seed(4, IMAGES.index(name), np.float64(day).view(np.uint64))
-            image = mri.acquired(canvas.taken(name), self._bias, self.spec.snr, seed)
-            volumes[name] = Volume(self.grid, image, Quantity.MR_SIGNAL)
+            mri.acquire(canvas.maps[name], self._bias, self.spec.snr, seed)
+            volumes[name] = Volume(self.grid, canvas.maps[name], Quantity.MR_SIGNAL)
         return Epoch(float(day), volumes, self._structures(regions, day))
 
     def _seed(self, *key: int | np.uint64) -> np.random.SeedSequence:
@@ -164,7 +159,9 @@ class SyntheticAnatomy:
         """Return the space on the lesion's side of the dura about the lesion, which it cannot leave."""
         side = 1.0 if centre[0] > 0 else -1.0
         shape = brain.compartment(self.head.frame, self.head.vault, side, not self._below)
-        window = Grid.covering(centre - _ROOM_MM, centre + _ROOM_MM, min(self.spec.spacing_mm, 1.5))
+        window = Grid.covering(
+            (centre - _ROOM_MM).tolist(), (centre + _ROOM_MM).tolist(), min(self.spec.spacing_mm, 1.5)
+        )
         return Structure("room", Role.SUPPORT, window, occupancy(shape, window))
 
     def _facts(self) -> dict[str, float | str]:

@@ -40,7 +40,7 @@ class Head:
     dilation : float
         Width of the ventricles against the average.
     globe_mm : float
-        Radius of the eye, 12 mm in adults.
+        Radius of the eye, 11-12.5 mm in adults.
     folds, coarse, fine : Noise
         The pattern of sulci; surface irregularity of several cm; of several mm.
     """
@@ -58,18 +58,18 @@ class Head:
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Head":
         """Draw a head: linear sizes vary by 2-3 %, wall thicknesses by 10 %, CSF spaces by 20 %."""
-        wide, long, high = 1.0 + 0.025 * np.clip(rng.standard_normal(3), -1.6, 1.6)
+        wide, long, high = 0.985 + 0.025 * np.clip(rng.standard_normal(3), -1.6, 1.6)
         skull_mm, scalp_mm, csf_mm, dilation, globe = np.clip(rng.standard_normal(5), -2.0, 2.0)
         low, high_mm = FIELD_OF_VIEW_MM
-        reach = np.full(3, 92.0)
+        reach = (92.0, 92.0, 92.0)
         return cls(
             Frame((float(wide), float(long), float(high))),
             float(6.8 * np.exp(0.10 * skull_mm)),
             float(5.6 * np.exp(0.15 * scalp_mm)),
             float(2.1 * np.exp(0.22 * csf_mm)),
             float(np.exp(0.18 * dilation)),
-            float(12.0 + 0.35 * globe),
-            Noise.draw(rng, -reach, reach, brain.FOLD_KNOT_MM),
+            float(11.7 + 0.3 * globe),
+            Noise.draw(rng, (-92.0, -92.0, -92.0), reach, brain.FOLD_KNOT_MM),
             Noise.draw(rng, low, high_mm, 17.0),
             Noise.draw(rng, low, high_mm, 3.2),
         )
@@ -134,10 +134,11 @@ def painted(head: Head, grid: Grid, signals: Mapping[str, Mapping[str, float]]) 
     painter.brain()
     painter.small_parts()
     canvas = painter.canvas
-    painter.keep("skull", grid, canvas.taken("bone"))
-    maps = {name: canvas.taken(name) for name in ("density", *signals)}
-    white = np.rint(canvas.taken("white") * np.float32(255.0)).astype(np.uint8)
-    return Background(grid, maps, white, painter.structures)
+    for name in signals:
+        canvas.maps[name] *= painter.texture()
+    painter.keep("skull", grid, canvas.maps.pop("bone"))
+    white = np.rint(canvas.maps.pop("white") * np.float32(255.0)).astype(np.uint8)
+    return Background(grid, canvas.maps, white, painter.structures)
 
 
 class _Painter:
@@ -186,6 +187,7 @@ class _Painter:
             for muscle in skull.muscles(self.frame, side):
                 self.draw("muscle", muscle.roughened(coarse, 0.8), within=deep)
         self.draw("muscle", skull.tongue(self.frame), within=deep)
+        self.draw("skin", skull.cartilage(self.frame))
 
     def bones(self) -> None:
         """Calvaria with its two tables and diploe, skull base, face, jaw and cervical spine."""
@@ -209,6 +211,7 @@ class _Painter:
         self.draw("mucosa", air.grown(1.8) | cavities.grown(0.9))
         self.draw("air", air | cavities)
         self.draw("mucosa", skull.turbinates(self.frame))
+        self.draw("muscle", skull.septum(self.frame))
         for side in SIDES.values():
             window = window_of(skull.mastoid(self.frame, side), self.grid)
             cells = np.clip(0.75 + 1.6 * sampled_noise(self.head.fine, window), 0.0, 1.0)
@@ -236,10 +239,13 @@ class _Painter:
         window = window_of(self.head.vault, self.grid)
         vault = self._seen(self.vault, window)
         hull = np.maximum(vault + np.float32(head.csf_mm), -sampled(brain.hollows(frame), window))
-        clefts = sampled(brain.fissures(frame, 0.9 + 0.5 * head.csf_mm), window)
         whole = covered(hull, window)
-        mesh = np.ix_(*((a - m).astype(np.float32) for a, m in zip(window.axes_mm(), _MIDDLE, strict=True)))
-        pial = brain.pial_distance(hull, clefts, head.folds, mesh, 0.5 + 0.45 * head.csf_mm)
+        clefts = brain.fissures(frame, 0.9 + 0.5 * head.csf_mm).roughened(head.coarse, 0.35)
+        np.maximum(hull, -sampled(clefts, window), out=hull)
+        core = sampled(brain.core(frame), window)
+        x, y, z = ((a - m).astype(np.float32) for a, m in zip(window.axes_mm(), _MIDDLE, strict=True))
+        mesh = (x[:, None, None], y[None, :, None], z[None, None, :])
+        pial = brain.pial_distance(hull, core, head.folds, mesh, 0.5 + 0.45 * head.csf_mm)
         self.canvas.fill("grey", covered(pial, window), window)
         self.canvas.fill("white", covered(pial + np.float32(brain.CORTEX_MM), window), window)
         self.draw("deep_grey", brain.deep_nuclei(frame))
@@ -263,13 +269,18 @@ class _Painter:
         fraction = covered(distance, window)
         # Folia are thin leaves, more level than upright: the noise is stretched sideways.
         x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
-        leaves = self.head.fine.at(0.3 * x[:, None, None], 0.55 * y[None, :, None], 1.15 * z[None, None, :])
+        leaves = self.head.fine.at(0.45 * x[:, None, None], 0.8 * y[None, :, None], 1.4 * z[None, None, :])
         folia = np.maximum(distance, np.minimum(0.25 - 1.6 * np.abs(leaves), 9.0 + distance))
         self.canvas.fill("grey", covered(folia, window), window)
         core = sampled(brain.medullary_core(self.frame), window) + 5.0 * np.abs(leaves) - 3.0
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
         self.keep("cerebellum", window, fraction)
         return window, fraction
+
+    def texture(self) -> np.ndarray:
+        """Return the smooth variation of the signal within tissues, about 1."""
+        coarse, fine = sampled_noise(self.head.coarse, self.grid), sampled_noise(self.head.fine, self.grid)
+        return np.float32(1.0) + np.float32(0.025) * coarse + np.float32(0.02) * fine
 
     def small_parts(self) -> None:
         """Chiasm, cochleae, pituitary, meninges and vessels."""

@@ -106,8 +106,8 @@ def palette(sequence: Sequence, field_t: float) -> dict[str, float]:
     return {name: value * scale for name, value in signals.items()}
 
 
-def acquired(signal: np.ndarray, bias: np.ndarray, snr: float, seed: np.random.SeedSequence) -> np.ndarray:
-    """Return the magnitude image of a noise-free signal, shape and dtype kept.
+def acquire(signal: np.ndarray, bias: np.ndarray, snr: float, seed: np.random.SeedSequence) -> None:
+    """Turn a noise-free signal into the magnitude image that a scanner would show, in place.
 
     Parameters
     ----------
@@ -120,20 +120,21 @@ def acquired(signal: np.ndarray, bias: np.ndarray, snr: float, seed: np.random.S
         The noise is drawn per fixed slab of planes, so that it does not depend on the number of threads.
     """
     sigma = np.float32(_WHITE_LEVEL / snr)
-    out = np.empty_like(signal)
     slabs = chunks(signal.shape[0], 8)
 
     def slab(low: int, high: int, child: np.random.SeedSequence) -> None:
         rng = np.random.Generator(np.random.SFC64(child))
-        shape = out[low:high].shape
+        shape = signal[low:high].shape
         real = signal[low:high] * bias[low:high]
         real += sigma * rng.standard_normal(shape, np.float32)
         imaginary = sigma * rng.standard_normal(shape, np.float32)
-        np.hypot(real, imaginary, out=out[low:high])
+        real *= real
+        imaginary *= imaginary
+        real += imaginary
+        np.sqrt(real, out=signal[low:high])
 
     children = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key).spawn(len(slabs))
     run_chunks(slab, [(low, high, child) for (low, high), child in zip(slabs, children, strict=True)])
-    return out
 
 
 def bias_field(noise: Noise, axes: tuple[np.ndarray, np.ndarray, np.ndarray], strength: float) -> np.ndarray:

@@ -98,17 +98,16 @@ class Ellipsoid(Shape):
 
     def distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the signed distance, mm."""
-        scaled = 0.0
-        steep = 0.0
-        for coordinate, c, r in zip((x, y, z), self.centre, self.radii, strict=True):
-            along = (coordinate - c) ** 2
-            scaled = scaled + along * (1.0 / r**2)
-            steep = steep + along * (1.0 / r**4)
-        level = np.sqrt(scaled)
-        # The floor keeps the centre finite: there the distance is the smallest radius.
-        return level * (level - 1.0) / np.maximum(np.sqrt(steep), 1e-3 / max(self.radii)) - min(self.radii) * (
-            level < 1e-3
-        )
+        a, b, c = ((v - m) ** 2 for v, m in zip((x, y, z), self.centre, strict=True))
+        p, q, r = self.radii
+        # A trace is added so that the quotient at the very centre is the smallest radius, and not 0 / 0.
+        level = np.sqrt((a / p**2 + 1e-6) + b / q**2 + c / r**2)
+        steep = (a / p**4 + 1e-6 / min(self.radii) ** 2) + b / q**4 + c / r**4
+        np.sqrt(steep, out=steep)
+        np.divide(level, steep, out=steep)
+        level -= 1.0
+        level *= steep
+        return level
 
     @property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -358,12 +357,63 @@ class Rough(Shape):
         return low - 3 * self.by_mm, high + 3 * self.by_mm
 
 
-def union(*shapes: Shape, width: float = 0.0) -> Shape:
-    """Return the union of shapes, creases filled over `width` mm."""
-    whole = shapes[0]
-    for shape in shapes[1:]:
-        whole = Blend(whole, shape, width)
-    return whole
+@dataclass(frozen=True)
+class Union(Shape):
+    """Union of many shapes, creases filled over `width` mm; farther than `reach` from all of them it returns `reach`.
+
+    Each part is evaluated only near itself, which makes unions of many small parts cheap.
+    """
+
+    parts: tuple[Shape, ...]
+    width: float = 0.0
+    reach: float = 12.0
+
+    def distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the signed distance, mm."""
+        x, y, z = (np.asarray(v) for v in (x, y, z))
+        out = np.full(np.broadcast_shapes(x.shape, y.shape, z.shape), self.reach, np.result_type(x, np.float32))
+        mesh = _is_mesh(x, y, z)
+        for part in self.parts:
+            if not mesh:
+                self._merge(out, part.distance(x, y, z))
+                continue
+            low, high = part.bounds
+            block = tuple(
+                slice(*np.searchsorted(axis.ravel(), (lo - self.reach, hi + self.reach)))
+                for axis, lo, hi in zip((x, y, z), low, high, strict=True)
+            )
+            if all(side.stop > side.start for side in block):
+                a, b, c = block
+                self._merge(out[block], part.distance(x[a], y[:, b], z[:, :, c]))
+        return out
+
+    def _merge(self, into: np.ndarray, other: np.ndarray) -> None:
+        if self.width > 0:
+            crease = np.maximum(self.width - np.abs(into - other), 0.0)
+            crease *= crease
+            crease *= 0.25 / self.width
+            np.minimum(into, other, out=into)
+            into -= crease
+        else:
+            np.minimum(into, other, out=into)
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Corners of a box that holds the body, mm."""
+        corners = [part.bounds for part in self.parts]
+        swell = self.width / 4
+        return np.min([c[0] for c in corners], axis=0) - swell, np.max([c[1] for c in corners], axis=0) + swell
+
+
+def _is_mesh(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> bool:
+    """Whether coordinates are an open mesh of ascending axes."""
+    return x.ndim == 3 and x.shape[1:] == (1, 1) and y.shape[::2] == (1, 1) and z.shape[:2] == (1, 1)
+
+
+def union(*shapes: Shape, width: float = 0.0, reach: float = 12.0) -> Shape:
+    """Return the union of shapes, creases filled over `width` mm, its distance cut off at `reach` mm or farther out."""
+    # A part must still be seen where its crease begins, or the surface would have steps.
+    return Union(shapes, width, max(reach, width + 6.0))
 
 
 def sampled(shape: Shape, grid: Grid) -> np.ndarray:

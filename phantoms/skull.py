@@ -1,11 +1,12 @@
 """The outside of the head: skin, fat, muscle, bones, air spaces, eyes and neck, as shapes in a patient's own frame."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from phantoms.grid import Triple
-from phantoms.shapes import Below, Box, Capsule, Ellipsoid, Shape, Torus, union
+from phantoms.shapes import Below, Capsule, Ellipsoid, Shape, Torus, union
 
 SIDES = {"left": 1.0, "right": -1.0}
 
@@ -35,7 +36,7 @@ class Frame:
         """Return a capsule between two points of the template; its radius is not scaled."""
         return Capsule(self.at(*start), self.at(*end), radius, end_radius)
 
-    def path(self, points: list[Triple], radius: float, end_radius: float | None = None) -> Shape:
+    def path(self, points: Sequence[Triple], radius: float, end_radius: float | None = None) -> Shape:
         """Return a tube through points of the template, tapering from `radius` to `end_radius`."""
         radii = np.linspace(radius, radius if end_radius is None else end_radius, len(points))
         rods = [
@@ -44,7 +45,7 @@ class Frame:
         return union(*rods)
 
 
-def mirrored(points: list[Triple], side: float) -> list[Triple]:
+def mirrored(points: Sequence[Triple], side: float) -> list[Triple]:
     """Return points of the left (+x) half on the side asked for."""
     return [(side * x, y, z) for x, y, z in points]
 
@@ -169,7 +170,7 @@ def sinuses(frame: Frame) -> Shape:
 
 def airways(frame: Frame) -> Shape:
     """Return the air of nose, pharynx and ear canals."""
-    nose = [Box(frame.at(side * 6.5, -64, -31), frame.at(4.2, 33, 16), 3.0) for side in SIDES.values()]
+    nose = [frame.ball((side * 6.5, -61, -30), (4.6, 37, 19)) for side in SIDES.values()]
     pharynx = frame.path([(0, -32, -34), (0, -19, -48), (0, -15, -140)], 10, 8)
     ears = [frame.rod((side * 84, 13, -11), (side * 57, 9, -13), 3.5, 2.5) for side in SIDES.values()]
     mouth = frame.ball((0, -62, -51.5), (18, 24, 2.0))
@@ -177,12 +178,23 @@ def airways(frame: Frame) -> Shape:
 
 
 def turbinates(frame: Frame) -> Shape:
-    """Return the nasal conchae and septum, covered by mucosa."""
-    parts: list[Shape] = [Box(frame.at(0, -64, -30), frame.at(1.2, 33, 18))]
+    """Return the nasal conchae, covered by mucosa."""
+    parts: list[Shape] = []
     for side in SIDES.values():
         for height, radius in ((-40.0, 3.6), (-29.0, 3.0), (-19.0, 2.2)):
             parts.append(frame.rod((side * 7.5, -82, height), (side * 7.5, -42, height), radius))
     return union(*parts)
+
+
+def septum(frame: Frame) -> Shape:
+    """Return the nasal septum."""
+    return frame.ball((0, -64, -29), (1.3, 34, 19))
+
+
+def cartilage(frame: Frame) -> Shape:
+    """Return the cartilage of the ears and the tip of the nose."""
+    ears = [frame.ball((side * 79.5, 12, -7), (2.8, 12, 25)) for side in SIDES.values()]
+    return union(*ears, frame.path([(0, -92, -12), (0, -101, -31)], 2.5, 5.0))
 
 
 def mastoid(frame: Frame, side: float) -> Shape:
@@ -207,7 +219,7 @@ class Eye:
 
 
 def eye(frame: Frame, side: float, radius_mm: float) -> Eye:
-    """Return the eye of one side; `radius_mm` is that of the globe (12 mm in adults)."""
+    """Return the eye of one side; `radius_mm` is that of the globe (about 12 mm in adults)."""
     x, y, z = frame.at(side * 32, -78, -7)
     globe = Ellipsoid((x, y, z), (radius_mm, radius_mm, radius_mm))
     lens = Ellipsoid((x, y - 0.68 * radius_mm, z), (4.6, 2.2, 4.6))

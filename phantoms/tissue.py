@@ -58,7 +58,7 @@ TISSUES: dict[str, Tissue] = {
         1.40, 420, 45, 480, 45, 0.40, 0.03, "spongy bone with fatty marrow, ICRU 46 spongiosa 1.18", "assumed"
     ),
     "marrow": Tissue(1.18, 400, 55, 450, 50, 0.65, 0.04, "ICRU 46 spongiosa", "assumed"),
-    "mucosa": Tissue(1.04, 1000, 90, 1300, 85, 0.95, 0.45, _SOFT, "assumed"),
+    "mucosa": Tissue(1.04, 1000, 90, 1300, 85, 0.95, 0.22, _SOFT, "assumed"),
     "dura": Tissue(1.08, 900, 45, 1100, 42, 0.80, 0.30, _SOFT, "assumed"),
     "csf": Tissue(1.007, 2569, 329, 4163, 500, 1.0, 0.0, f"{_BRAINWEB}; 3 T: Lin 2001", "assumed"),
     "grey": Tissue(1.045, 833, 83, 1331, 95, 0.86, 0.02, f"{_BRAINWEB}; ICRU 46; 3 T: Wansapura 1999", "assumed"),
