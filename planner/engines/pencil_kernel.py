@@ -31,7 +31,9 @@ SIGMA_MM = (0.45, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 DEPTH_STEP_MM = 2.0
 _DEPTHS_MM = np.arange(0.0, 402.0, DEPTH_STEP_MM)
 _MAGNIFICATIONS = np.linspace(0.80, 1.20, 9)
-_RING_EDGES_MM = np.concatenate([[0.0], np.geomspace(1.0, 300.0, 57)])
+RING_EDGES_MM = np.concatenate([[0.0], np.geomspace(1.0, 300.0, 57)])
+"""Edges of the rings over which kernels are integrated, in depth and in the isocentre plane."""
+
 _SLICE_MM = 1.0
 _SLICE_EDGES_MM = np.arange(-400.0, 401.0, _SLICE_MM)
 _LEARNT_FROM = np.r_[0:16, 16:150:4]
@@ -72,7 +74,7 @@ def pencil_kernel(spectrum_name: str) -> PencilKernel:
         If the spectrum is unknown.
     """
     rings = np.stack([_rings_at(ring_doses(spectrum_name), m) for m in _MAGNIFICATIONS], axis=1)
-    basis = _gaussian_rings(np.asarray(SIGMA_MM), _RING_EDGES_MM)
+    basis = _gaussian_rings(np.asarray(SIGMA_MM), RING_EDGES_MM)
     learnt = rings[_LEARNT_FROM].reshape(-1, rings.shape[-1])
     mixture = _mixture(learnt / learnt.sum(axis=1, keepdims=True), basis)
     amplitude = _amplitudes(rings.reshape(-1, rings.shape[-1]), mixture @ basis)
@@ -97,7 +99,7 @@ def ring_doses(spectrum_name: str) -> np.ndarray:
     beam = spectrum(spectrum_name)
     energies = beam.centres_mev
     mu = 0.1 * attenuation("water", energies)
-    total = np.zeros((len(_DEPTHS_MM), len(_RING_EDGES_MM) - 1))
+    total = np.zeros((len(_DEPTHS_MM), len(RING_EDGES_MM) - 1))
     for energy, share, mu_e in zip(energies, beam.probability, mu, strict=True):
         total += _interactions(mu_e) @ (share * energy * _point_kernel(energy))
     return total * GY_PER_MEV_MM3
@@ -124,7 +126,7 @@ def _point_kernel(energy: float) -> np.ndarray:
     table = energy_deposition()
     position = np.interp(np.log(energy), np.log(table.energies_mev), np.arange(len(table.energies_mev)))
     lower = min(int(position), len(table.energies_mev) - 2)
-    out = np.zeros((len(_SLICE_EDGES_MM) - 1, len(_RING_EDGES_MM) - 1))
+    out = np.zeros((len(_SLICE_EDGES_MM) - 1, len(RING_EDGES_MM) - 1))
     wanted = float((attenuation("water", np.array([energy]), "mu_en") / attenuation("water", np.array([energy])))[0])
     mixed = 0.0
     for index, weight in ((lower, 1 - (position - lower)), (lower + 1, position - lower)):
@@ -147,8 +149,8 @@ def _binned(fraction: np.ndarray, stretch: float) -> np.ndarray:
     weights = np.broadcast_to(fraction[:, None, :, None] / (_SUB_THETA * _SUB_R), height.shape)
     height, ring_radius = height * stretch, ring_radius * stretch
     slices = np.floor((height - _SLICE_EDGES_MM[0]) / _SLICE_MM).astype(np.int64)
-    rings = np.searchsorted(_RING_EDGES_MM, ring_radius.ravel(), side="right").reshape(height.shape) - 1
-    columns = len(_RING_EDGES_MM) - 1
+    rings = np.searchsorted(RING_EDGES_MM, ring_radius.ravel(), side="right").reshape(height.shape) - 1
+    columns = len(RING_EDGES_MM) - 1
     keep = (slices >= 0) & (slices < len(_SLICE_EDGES_MM) - 1) & (rings < columns)
     flat = np.bincount(
         (slices[keep] * columns + rings[keep]), weights[keep], minlength=(len(_SLICE_EDGES_MM) - 1) * columns
@@ -178,7 +180,7 @@ def _within(edges: np.ndarray, parts: int) -> np.ndarray:
 def _rings_at(rings: np.ndarray, magnification: float) -> np.ndarray:
     """Return ring integrals as seen in the isocentre plane at a magnification, times its square (see above)."""
     cumulative = np.concatenate([np.zeros((len(rings), 1)), np.cumsum(rings, axis=1)], axis=1)
-    seen = np.stack([np.interp(_RING_EDGES_MM * magnification, _RING_EDGES_MM, row) for row in cumulative])
+    seen = np.stack([np.interp(RING_EDGES_MM * magnification, RING_EDGES_MM, row) for row in cumulative])
     return np.diff(seen, axis=1)
 
 

@@ -13,6 +13,7 @@ _MARGIN_MM = 8.0
 _COARSE_MM = 4.0
 _REACH_MM = 160.0
 _NEGLIGIBLE = 1e-9
+_FINEST = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,8 @@ class Plane:
     ----------
     axes : tuple of 2 Nodes
         Nodes along u and v.
+    field : tuple of 2 tuple of 2 float
+        Outer edges of the open bixels along u and v, mm.
     open : ndarray of bool, shape (bx, by)
         Bixels that carry weights.
     factor : ndarray (bx, by)
@@ -32,6 +35,7 @@ class Plane:
     """
 
     axes: tuple[Nodes, Nodes]
+    field: tuple[tuple[float, float], tuple[float, float]]
     open: np.ndarray
     factor: np.ndarray
     left: np.ndarray
@@ -70,21 +74,25 @@ def beam_plane(
     blur_mm : tuple of 2 float
         Source blur (sigma) in the isocentre plane, along X and Y; it adds to the variances of the kernel.
     step_mm : float
-        Distance of the fine nodes.
+        Distance of the fine nodes; finer where the narrowest Gaussian, blurred, asks for it.
     seen_mm : tuple of 2 tuple of 2 float
         Range along u and v in which the plane is wanted.
     """
+    step = min(step_mm, _FINEST * float(np.hypot(kernel.sigma_mm.min(), min(blur_mm))))
     edges = [low + size * np.arange(count + 1) for low, size, count in _axes_of(bixels)]
     used = [_range(edge, np.any(bixels.open, axis=1 - axis)) for axis, edge in enumerate(edges)]
-    axes = (_nodes(used[0], seen_mm[0], step_mm), _nodes(used[1], seen_mm[1], step_mm))
+    axes = (_nodes(used[0], seen_mm[0], step), _nodes(used[1], seen_mm[1], step))
+    # Interpolating between nodes widens by the variance of a triangle of that half width: taken off beforehand.
+    variance = [kernel.sigma_mm**2 + blur**2 - step**2 / 6 for blur in blur_mm]
     along_u, along_v = (
-        _integrals(_positions(axes[n]), edges[n], np.hypot(kernel.sigma_mm, blur_mm[n])).astype(np.float32)
-        for n in range(2)
+        _integrals(_positions(axes[n]), edges[n], np.sqrt(variance[n])).astype(np.float32) for n in range(2)
     )
     right = np.ascontiguousarray(along_v.transpose(0, 2, 1))
     mixture = np.ascontiguousarray(kernel.mixture.T, dtype=np.float32)
     factor = np.ones(bixels.open.shape)
-    return Plane(axes, bixels.open, factor, np.ascontiguousarray(along_u), right, _spans(right), mixture)
+    return Plane(
+        axes, (used[0], used[1]), bixels.open, factor, np.ascontiguousarray(along_u), right, _spans(right), mixture
+    )
 
 
 def _axes_of(bixels: BixelGrid) -> list[tuple[float, float, int]]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -54,6 +55,33 @@ class EnergyDeposition:
     scatter: np.ndarray
 
 
+class Medium(NamedTuple):
+    """A medium of ``media.csv``: density (g/cm3) and atomic number over mass number."""
+
+    density: float
+    z_over_a: float
+
+
+def medium(name: str) -> Medium:
+    """Return a medium.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+    """
+    rows = _media()
+    if name not in rows["medium"]:
+        raise InputError("library", "medium", unknown_name("medium", name, rows["medium"]))
+    row = rows[rows["medium"] == name][0]
+    return Medium(float(row["rho_g_cm3"]), float(row["Z_over_A"]))
+
+
+@cache
+def _media() -> np.ndarray:
+    return _table("media.csv")
+
+
 def spectrum_names() -> list[str]:
     """Return the names of the photon spectra in the library, sorted."""
     return sorted(file.stem.removeprefix("spectrum_") for file in _FOLDER.glob("spectrum_*.csv"))
@@ -81,12 +109,12 @@ def _photon_media() -> np.ndarray:
     return _table("photon_media.csv")
 
 
-def attenuation(medium: str, energies_mev: np.ndarray, column: str = "total") -> np.ndarray:
+def attenuation(medium_name: str, energies_mev: np.ndarray, column: str = "total") -> np.ndarray:
     """Return a mass attenuation coefficient of a medium, cm2/g, log-log interpolated.
 
     Parameters
     ----------
-    medium : str
+    medium_name : str
         A medium of ``photon_media.csv``.
     energies_mev : ndarray
     column : str
@@ -98,9 +126,9 @@ def attenuation(medium: str, energies_mev: np.ndarray, column: str = "total") ->
         If the medium is unknown.
     """
     rows = _photon_media()
-    chosen = rows[rows["medium"] == medium]
+    chosen = rows[rows["medium"] == medium_name]
     if not len(chosen):
-        raise InputError("library", "medium", unknown_name("medium", medium, set(rows["medium"])))
+        raise InputError("library", "medium", unknown_name("medium", medium_name, set(rows["medium"])))
     log_value = np.log(np.maximum(chosen[column], 1e-300))
     return np.exp(np.interp(np.log(energies_mev), np.log(chosen["E_MeV"]), log_value))
 
