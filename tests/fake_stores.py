@@ -14,7 +14,13 @@ STRATEGIES = [
     {"name": "mr_linac", "title": "MR-Linac, one session", "summary": "Imaged, planned and treated in one session."},
     {"name": "delayed", "title": "Delayed, ncVMAT", "summary": "Imaged on day 14 to 28, treated some days later."},
 ]
-ENDPOINTS = ["cavity.rim_coverage_percent", "cavity.marginal_dose_gy", "brain_minus_target.V12_cc", "ptv.gradient_index"]
+TITLE = "Three ways to time radiosurgery of a resection cavity"
+ENDPOINTS = [
+    "cavity.rim_coverage_percent",
+    "cavity.marginal_dose_gy",
+    "brain_minus_target.V12_cc",
+    "ptv.gradient_index",
+]
 CENTRE = np.array([22.0, -18.0, 30.0])
 ORGANS = {"brainstem": ((0.0, 25.0, -25.0), 13.0), "chiasm": ((0.0, -18.0, -12.0), 5.0)}
 SHRINK = {"direct_postop": 1.0, "mr_linac": 1.0, "delayed": 0.88}
@@ -27,6 +33,7 @@ class Scene:
     patient: int
     strategy: str
     spacing_mm: float
+    plain: bool = False  # nothing but the white ball of the cavity, whose place can be measured
 
     @property
     def drawn_mm(self) -> float:
@@ -45,7 +52,9 @@ class Scene:
 
 def ball(grid: Grid, centre_mm: np.ndarray, radius_mm: float) -> np.ndarray:
     """Return the occupancy of a ball, from the signed distance at the voxel centres (0 to 255)."""
-    return np.rint(255 * np.clip(0.5 - distance(grid, centre_mm, radius_mm) / max(grid.spacing_mm), 0, 1)).astype(np.uint8)
+    return np.rint(255 * np.clip(0.5 - distance(grid, centre_mm, radius_mm) / max(grid.spacing_mm), 0, 1)).astype(
+        np.uint8
+    )
 
 
 def distance(grid: Grid, centre_mm: np.ndarray, radius_mm: float, squash: tuple[float, ...] = (1, 1, 1)) -> np.ndarray:
@@ -58,7 +67,9 @@ def distance(grid: Grid, centre_mm: np.ndarray, radius_mm: float, squash: tuple[
 def dose(grid: Grid, centre_mm: np.ndarray, radius_mm: float, falloff_mm: float) -> np.ndarray:
     """Return a dose that is 18 Gy at `radius_mm` and falls off outside."""
     beyond = distance(grid, centre_mm, radius_mm)
-    return 24.0 / (1.0 + np.exp(beyond / falloff_mm + np.log(24.0 / 18.0 - 1.0))) + 1.5 * np.exp(-np.maximum(beyond, 0) / 40)
+    return 24.0 / (1.0 + np.exp(beyond / falloff_mm + np.log(24.0 / 18.0 - 1.0))) + 1.5 * np.exp(
+        -np.maximum(beyond, 0) / 40
+    )
 
 
 def views(scene: Scene) -> dict[str, np.ndarray]:
@@ -70,7 +81,7 @@ def views(scene: Scene) -> dict[str, np.ndarray]:
     arrays = {
         "origin_mm": np.array(grid.origin_mm),
         "spacing_mm": np.array(grid.spacing_mm),
-        "image": picture(grid, skin, scene.true_mm, scene.seed),
+        "image": ball(grid, CENTRE, scene.true_mm) if scene.plain else picture(grid, skin, scene.true_mm, scene.seed),
         "belief_image": picture(grid, skin, scene.drawn_mm, scene.seed + 50),
         "dose_gy": np.where(skin < 0, dose(grid, seen + 0.4, scene.drawn_mm + 2, falloff), 0).astype(np.float16),
         "planned_gy": np.where(skin < 0, dose(grid, seen, scene.drawn_mm + 2, falloff), 0).astype(np.float16),
@@ -79,7 +90,7 @@ def views(scene: Scene) -> dict[str, np.ndarray]:
         "occupancy_gtv": ball(grid, seen, scene.drawn_mm),
         "occupancy_ptv": ball(grid, seen, scene.drawn_mm + 2),
         "occupancy_cavity": ball(grid, CENTRE, scene.true_mm),
-        "occupancy_residual": ball(grid, CENTRE + [0, 0, scene.true_mm], 2.5),
+        "occupancy_residual": ball(grid, CENTRE + np.array([0, 0, scene.true_mm]), 2.5),
     }
     for name, (centre, radius) in ORGANS.items():
         arrays[f"occupancy_{name}"] = ball(grid, np.array(centre), radius)
@@ -137,9 +148,12 @@ def dvh(scene: Scene, case: str) -> pd.DataFrame:
         for structure, centre in middle.items():
             shift = -0.5 if phase == "delivered" else 0.0
             width = 0.9 if structure in ("ptv", "cavity", "residual") else 0.7
-            percent = 100 / (1 + np.exp((at - centre - shift - 0.1 * scene.patient) / width))
+            late = {"direct_postop": 0.0, "mr_linac": 0.5, "delayed": -0.7}[scene.strategy]
+            percent = 100 / (1 + np.exp((at - centre - shift - 0.1 * scene.patient - late) / width))
             percent[0] = 100.0
-            rows.append(pd.DataFrame({"phase": phase, "structure": structure, "dose_gy": at, "volume_percent": percent}))
+            rows.append(
+                pd.DataFrame({"phase": phase, "structure": structure, "dose_gy": at, "volume_percent": percent})
+            )
     table = pd.concat(rows, ignore_index=True)
     for place, value in enumerate((case, f"p{scene.patient:02d}", scene.strategy)):
         table.insert(place, ("case", "patient", "strategy")[place], value)
@@ -148,15 +162,22 @@ def dvh(scene: Scene, case: str) -> pd.DataFrame:
 
 def timeline(scene: Scene) -> dict[str, list[dict[str, object]]]:
     """Return the steps of a case and the cavity's volume by day."""
-    imaged, treated = {"direct_postop": (1, 4), "mr_linac": (2, 2), "delayed": (20 + scene.patient, 26 + scene.patient)}[
-        scene.strategy
-    ]
+    imaged, treated = {
+        "direct_postop": (1, 4),
+        "mr_linac": (2, 2),
+        "delayed": (20 + scene.patient, 26 + scene.patient),
+    }[scene.strategy]
     full = 4 / 3 * np.pi * (11.0 + scene.patient) ** 3 / 1000
     sign = -1.0 if scene.patient % 2 else 1.0
 
     def volumes(day: float) -> dict[str, float]:
         cavity = full * (1 + sign * 0.25 * (1 - np.exp(-day / 12)))
-        return {"day": float(day), "cavity_cc": round(cavity, 4), "residual_cc": round(0.06 * 2 ** (day / 30), 4), "tumour_cc": 0.0}
+        return {
+            "day": float(day),
+            "cavity_cc": round(cavity, 4),
+            "residual_cc": round(0.06 * 2 ** (day / 30), 4),
+            "tumour_cc": 0.0,
+        }
 
     marks = [("resect", 0), ("image", imaged), ("plan", imaged), ("treat", treated), ("follow", 90)]
     steps = [{"step": step, "label": step, **volumes(day)} for step, day in marks]
@@ -168,7 +189,7 @@ def write_fake_case(folder: Path, scene: Scene) -> str:
     case = f"{scene.patient:02d}{scene.strategy}"[:12]
     facts = {
         "id": case, "patient": f"p{scene.patient:02d}", "strategy": scene.strategy, "seed": scene.seed,
-        "engine": "pencil 0.1.0", "field_ignored": scene.strategy == "mr_linac", "real": False,
+        "engine": "pencil 0.1.0", "field_ignored": scene.strategy == "mr_linac",
         "facts": {"tumour_volume_cc": 8.2}, "wall_s": 11.5,
         "plan": {"prescription_gy": 18.0, "fractions": 1, "technique": "ncvmat", "day": 1.0},
     }  # fmt: skip
@@ -177,23 +198,33 @@ def write_fake_case(folder: Path, scene: Scene) -> str:
     return case
 
 
-def write_store(folder: Path, patients: int = 6, strategies: int = 3, spacing_mm: float = 4.0) -> Path:
+def write_store(
+    folder: Path,
+    patients: int = 6,
+    strategies: int = 3,
+    spacing_mm: float = 4.0,
+    *,
+    title: str = TITLE,
+    plain: bool = False,
+) -> Path:
     """Write a whole study store and return its folder."""
     arms = STRATEGIES[:strategies]
     open_study(folder)
-    scenes = [Scene(n, arm["name"], spacing_mm) for n in range(1, patients + 1) for arm in arms]
+    scenes = [Scene(n, arm["name"], spacing_mm, plain) for n in range(1, patients + 1) for arm in arms]
     ids = [write_fake_case(folder, scene) for scene in scenes]
     study = {
-        "name": "timing", "title": "Three ways to time radiosurgery of a resection cavity", "seed": 7,
+        "name": "timing", "title": title, "seed": 7,
         "versions": {"lacuna": "0.1.0", "python": "3.11.2", "numpy": "2.4.0"},
-        "spec": {"name": "timing", "cohort": {"count": patients}, "compare": {"endpoints": ENDPOINTS}},
+        "spec": {"cohort": {"kind": "synthetic", "count": patients}, "compare": {"endpoints": ENDPOINTS}},
         "strategies": arms, "patients": [f"p{n:02d}" for n in range(1, patients + 1)], "cases": [*ids, "ffffff"],
         "constants": [
-            {"name": "machine.elekta-unity.sad_mm", "value": "1435", "source": "vendor data sheet", "status": "published"},
+            {"name": "machine.elekta-unity.sad_mm", "value": "1435", "source": "data sheet", "status": "published"},
             {"name": "cavity.shrink_per_day", "value": "0.01", "source": "chosen for the example", "status": "assumed"},
         ],
     }  # fmt: skip
     write_json(folder / "study.json", study)
-    failed = [{"case": "ffffff", "patient": "p09", "strategy": arms[0]["name"], "error": "PlanningError: no beam reaches"}]
+    failed = [
+        {"case": "ffffff", "patient": "p09", "strategy": arms[0]["name"], "error": "PlanningError: no beam reaches"}
+    ]
     collect(folder, {"started": "2026-01-05T10:00:00+00:00", "wall_s": 222.0, "workers": 2, "failed": failed})
     return folder

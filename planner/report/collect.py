@@ -196,6 +196,4 @@ def collect(folder: Path) -> Findings:
 
 def _case(folder: Path) -> Case:
     facts, timeline = read_case(folder), read_json(folder / "timeline.json")
-    return Case(
-        facts["id"], facts["patient"], facts["strategy"], facts, timeline["steps"], timeline["by_day"], folder
-    )
+    return Case(facts["id"], facts["patient"], facts["strategy"], facts, timeline["steps"], timeline["by_day"], folder)

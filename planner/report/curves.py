@@ -50,7 +50,8 @@ def _panel(findings: Findings, structure: str) -> Panel:
     top = max(float(beyond.max()) if len(beyond) else 1.0, 0.5) * 1.04
     x, y = Scale(0.0, top, LEFT, WIDTH - RIGHT), Scale(0.0, 100.0, HEIGHT - BOTTOM, TOP)
     at = np.linspace(0.0, top, POINTS)
-    sampled = {key: _sampled(rows, at) for key, rows in table.groupby(["strategy", "phase", "patient"], sort=True)}
+    groups = table.groupby(["strategy", "phase", "patient"], sort=True)
+    sampled = {tuple(map(str, key)): _sampled(rows, at) for key, rows in groups}
     curves = []
     for arm in findings.shown_arms:
         for phase in ("planned", "delivered"):

@@ -68,7 +68,9 @@ def render(findings: Findings) -> str:
     shown = gallery(findings)
     script = "\n".join(_asset(name) for name in SCRIPTS)
     main = rows(findings, naming, first, papers)
-    used = {paper.short for paper in papers if any(paper.short == s for r in main for c in r.cells for _, s in c.published)}
+    used = {
+        paper.short for paper in papers if any(paper.short == s for r in main for c in r.cells for _, s in c.published)
+    }
     return _environment().get_template("report.html.j2").render(
         findings=findings,
         naming=naming,
@@ -125,15 +127,15 @@ def _data(findings: Findings, shown: Gallery) -> dict[str, Any]:
     return {
         "arms": [{"name": arm.name, "title": arm.title} for arm in findings.shown_arms],
         "cases": shown.cases,
-        "wash_map": _colours("plasma", 64),
+        "wash_map": _colours("plasma", 64, 0.03, 0.88),
         "wash_top": 1.3,
         "wash_from": 0.08,
-        "difference_map": _colours("RdBu_r", 33),
+        "difference_map": _colours("RdBu_r", 33, 0.0, 1.0),
         "difference_top": 0.25,
     }
 
 
-def _colours(name: str, n: int) -> list[list[int]]:
-    """Return `n` colours of a map of matplotlib, 0 to 255."""
-    table = matplotlib.colormaps[name](np.linspace(0, 1, n))[:, :3]
+def _colours(name: str, n: int, start: float, end: float) -> list[list[int]]:
+    """Return `n` colours of a part of a map of matplotlib, 0 to 255."""
+    table = matplotlib.colormaps[name](np.linspace(start, end, n))[:, :3]
     return [[int(c) for c in row] for row in np.rint(255 * table)]

@@ -31,8 +31,8 @@ class Scale:
 
     def ticks(self, about: int = 4) -> list[tuple[float, str]]:
         """Return place and text of round values within the axis."""
-        values = [v for v in MaxNLocator(about, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)]
-        inside = [v for v in values if self.low - 1e-9 <= v <= self.high + 1e-9]
+        values = MaxNLocator(about, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
+        inside = [float(v) for v in values if self.low - 1e-9 <= v <= self.high + 1e-9]
         return [(self(v), f"{0.0 if abs(v) < 1e-12 else v:.10g}") for v in inside]
 
 
@@ -57,7 +57,7 @@ def path(x: Scale, y: Scale, points: Iterable[tuple[float, float]]) -> str:
 
 
 def _thinned(places: list[tuple[float, float] | None]) -> list[tuple[float, float] | None]:
-    """Leave out points on the straight line between their neighbours, to 0.05 of the picture's unit."""
+    """Leave out points on the straight line between their neighbours, to 0.04 of the picture's unit."""
     kept: list[tuple[float, float] | None] = []
     for place in places:
         while len(kept) >= 2 and place and kept[-1] and kept[-2] and _between(kept[-2], kept[-1], place):
@@ -67,7 +67,7 @@ def _thinned(places: list[tuple[float, float] | None]) -> list[tuple[float, floa
 
 
 def _between(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:
-    if np.hypot(b[0] - a[0], b[1] - a[1]) > 12:  # keep enough points that an error cannot creep along a long run
+    if np.hypot(b[0] - a[0], b[1] - a[1]) > 5:  # keep enough points that an error cannot creep along a long run
         return False
     run = np.hypot(c[0] - a[0], c[1] - a[1])
-    return bool(run > 0 and abs((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])) < 0.05 * run)
+    return bool(run > 0 and abs((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])) < 0.04 * run)

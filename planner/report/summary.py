@@ -52,7 +52,7 @@ class Card:
 def rows(findings: Findings, naming: Naming, keys: Sequence[str], papers: Sequence[PublishedStudy]) -> list[Row]:
     """Return the rows of the arm table for ``structure.metric`` keys."""
     arms = findings.comparison.arms
-    by_key = {k: g for k, g in arms.groupby(arms["structure"] + "." + arms["metric"], sort=False)}
+    by_key = dict(iter(arms.groupby(arms["structure"] + "." + arms["metric"], sort=False)))
     medians = {(m.key, m.strategy): (m, paper) for paper in papers for m in paper.medians}
     out = []
     for key in keys:
@@ -104,8 +104,7 @@ def _no_difference(pairs: list[dict]) -> tuple[str, ...]:
 def lead(findings: Findings) -> list[str]:
     """Return what was done, and how sure the comparisons can be, in plain words."""
     arms, patients = findings.shown_arms, findings.patients
-    real = any(case.facts.get("real") for case in findings.cases)
-    kind = "imported" if real else "synthetic"
+    kind = findings.study["spec"]["cohort"]["kind"]
     who = f"One {kind} patient was" if len(patients) == 1 else f"{len(patients)} {kind} patients were"
     how = "once" if len(arms) == 1 else f"{len(arms)} times, once under each strategy"
     said = [

@@ -61,7 +61,7 @@ def pack_exact(grid: Grid, values: np.ndarray, step: float) -> Packed:
     pixels = np.zeros((*tiles.shape, 3), np.uint8)
     pixels[..., 0], pixels[..., 1] = tiles >> 8, tiles & 255
     ordered = np.ascontiguousarray(counts.transpose(2, 1, 0)).astype("<u2")
-    webp = _webp(Image.fromarray(pixels), lossless=True, quality=80, method=4, exact=True)
+    webp = _webp(Image.fromarray(pixels), lossless=True, quality=80, method=2)
     return Packed(grid, step, columns, zlib.adler32(ordered.tobytes()), webp)
 
 

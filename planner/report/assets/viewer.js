@@ -3,7 +3,7 @@
 lacuna.viewer = (root, data) => {
   const find = (selector) => root.querySelector(selector);
   const state = { patient: data.cases[0].patient, arm: data.cases[0].arm, layout: "planes", plane: "axial", phase: "delivered",
-    image: "image", wash: true, opacity: 0.45, lines: true, cross: true, zoom: 1, point: [0, 0, 0], hidden: new Set() };
+    image: "image", wash: true, opacity: 0.4, lines: true, cross: true, zoom: 1, point: [0, 0, 0], hidden: new Set() };
   const loaded = new Map();
   let panes = [];
 
@@ -172,16 +172,23 @@ lacuna.viewer = (root, data) => {
     context.fillText(text, x, y);
   };
 
-  // Put the name of an isodose at the point of its longest line that lies furthest towards a direction of its own.
-  const label = (context, view, lines, text, number, colour) => {
+  // Put the name of an isodose on its longest line, at the first of twelve directions where no other name stands.
+  const label = (context, view, lines, text, colour, taken) => {
     const line = lines.reduce((a, b) => (b.length > a.length ? b : a), []);
     if (line.length < 12) return;
-    const turn = -0.6 + 0.75 * number, along = [Math.cos(turn), Math.sin(turn)];
-    const far = line.reduce((a, b) => (b[0] * along[0] + view.sign * b[1] * along[1] > a[0] * along[0] + view.sign * a[1] * along[1] ? b : a));
     context.font = "600 11px system-ui, sans-serif";
     context.textAlign = "center";
     context.textBaseline = "middle";
-    written(context, text, view.x(far[0]), view.y(far[1]), colour);
+    const places = line.map(([u, v]) => [view.x(u), view.y(v)]), half = context.measureText(text).width / 2 + 3;
+    for (let n = 0; n < 12; n++) {
+      const turn = 0.35 + (Math.PI * 2 * ((5 * n) % 12)) / 12, along = [Math.cos(turn), Math.sin(turn)];
+      const [x, y] = places.reduce((a, b) => (b[0] * along[0] + b[1] * along[1] > a[0] * along[0] + a[1] * along[1] ? b : a));
+      const free = taken.every(([p, q, other]) => Math.abs(x - p) > half + other || Math.abs(y - q) > 14);
+      if (!free || x < half || y < 8 || x > view.width - half || y > view.height - 8) continue;
+      taken.push([x, y, half]);
+      written(context, text, x, y, colour);
+      return;
+    }
   };
 
   const drawContours = (context, view, pane, at) => {
@@ -201,12 +208,13 @@ lacuna.viewer = (root, data) => {
     if (state.phase === "difference" || !state.lines) return;
     const plane = pane.case[state.phase] && lacuna.plane(pane.case[state.phase], pane.name, at);
     const found = pane.case.entry.isodoses.filter((i) => !state.hidden.has("isodose:" + i.key))
-      .map((i, n) => ({ ...i, n, lines: lacuna.contours(plane, i.gy) }));
+      .map((i) => ({ ...i, lines: lacuna.contours(plane, i.gy) }));
     for (const i of found) {
       trace(context, view, i.lines);
       context.lineWidth = 1.4; context.strokeStyle = i.colour; context.stroke();
     }
-    for (const i of found) label(context, view, i.lines, i.short, i.n, i.colour);
+    const taken = [];
+    for (const i of found) label(context, view, i.lines, i.short, i.colour, taken);
   };
 
   const drawFrame = (context, view, pane) => {
@@ -307,10 +315,12 @@ lacuna.viewer = (root, data) => {
     drawAll();
   };
 
+  const failed = (error) => { const box = document.querySelector(".trouble"); box.hidden = false; box.textContent = error.message; };
+  const change = (how) => show(how).catch(failed);
   const choose = (name, then) => find(`[name=${name}]`).addEventListener("change", (event) => then(event.target));
-  choose("patient", (e) => { state.patient = e.value; show({ aimed: true }); });
-  choose("arm", (e) => { state.arm = e.value; show(); });
-  choose("layout", (e) => { state.layout = e.value === "planes" ? "planes" : "arms"; if (e.value !== "planes") state.plane = e.value; show(); });
+  choose("patient", (e) => { state.patient = e.value; change({ aimed: true }); });
+  choose("arm", (e) => { state.arm = e.value; change(); });
+  choose("layout", (e) => { state.layout = e.value === "planes" ? "planes" : "arms"; if (e.value !== "planes") state.plane = e.value; change(); });
   choose("phase", (e) => { state.phase = e.value; root.dataset.phase = e.value; drawAll(); });
   choose("image", (e) => { state.image = e.value; drawAll(); });
   choose("wash", (e) => { state.wash = e.checked; drawAll(); });
@@ -320,6 +330,5 @@ lacuna.viewer = (root, data) => {
   find("[name=zoom]").addEventListener("input", (e) => { state.zoom = Number(e.target.value); state.centre = [...state.point]; drawAll(); });
   window.addEventListener("resize", drawAll);
   window.addEventListener("beforeprint", drawAll);
-  const failed = (error) => { const box = find(".trouble"); box.hidden = false; box.textContent = error.message; };
-  return show({ aimed: true }).catch(failed).then(() => ({ state, show, drawAll, panes: () => panes }));
+  return change({ aimed: true }).then(() => ({ state, drawAll, panes: () => panes }));
 };
