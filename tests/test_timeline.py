@@ -11,7 +11,7 @@ from ball_patients import BallAnatomy
 from planner import library
 from planner.timeline.draws import drawn_day, generator
 from planner.timeline.run import follow
-from planner.timeline.strategy import Strategy, bounds
+from planner.timeline.strategy import Strategy
 from planner.treatment.errors import InputError, PlanningError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,8 +39,8 @@ class Diary:
 
     def day_of(self, step, state):
         if step.day is not None:
-            return bounds(step.day.value)[0]
-        return state.day + (bounds(step.after_days.value)[1] if step.after_days else 0)
+            return step.day.value[0]
+        return state.day + (step.after_days.value[1] if step.after_days else 0)
 
     def contoured(self, truth, occurrence):
         return truth
@@ -157,7 +157,7 @@ def test_days_are_drawn_evenly_over_whole_days_and_bounds_are_reached():
     assert set(days) <= set(range(14, 29))
     # 15 days, 200 expected in each: 5 standard deviations.
     assert abs(counts - 200).max() < 5 * np.sqrt(200 * 14 / 15)
-    assert drawn_day(3.0, generator(1, 0, "day of treat")) == 3.0
+    assert drawn_day((3.0, 3.0), generator(1, 0, "day of treat")) == 3.0
 
 
 def test_streams_depend_on_patient_purpose_and_occurrence_only():

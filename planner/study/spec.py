@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from planner import library
 from planner.engines.base import Capability
@@ -37,11 +37,12 @@ class Head(Frozen):
     seed: int = Field(ge=0, lt=2**63)
     strategies: tuple[str, ...] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        if len(set(self.strategies)) < len(self.strategies):
+    @field_validator("strategies")
+    @classmethod
+    def _each_once(cls, strategies: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(strategies)) < len(strategies):
             raise ValueError("a strategy is named twice")
-        return self
+        return strategies
 
 
 class Comparing(Frozen):
@@ -57,6 +58,14 @@ class Comparing(Frozen):
 
     endpoints: tuple[str, ...] = ()
     confidence: float = Field(default=0.95, gt=0, lt=1)
+
+    @field_validator("endpoints")
+    @classmethod
+    def _structure_and_metric(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        for name in endpoints:
+            if not all(name.partition(".")):
+                raise ValueError(f"'{name}' is no endpoint: structure.metric is expected, like ptv.D98_gy")
+        return endpoints
 
 
 class StudySpec(Frozen):

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from phantoms.contour import redrawn
 from phantoms.grid import Grid
 from phantoms.patient import Epoch
-from phantoms.volume import Volume
+from phantoms.volume import Quantity, Volume
 from planner.engines.base import Engine
 from planner.optimise.planning import PlanRequest, make_plan
 from planner.optimise.prescribing import prescribe, targets
@@ -19,6 +21,9 @@ from planner.treatment.plan import Plan
 
 # What the observer draws on the images; the other structures are taken as they are.
 DRAWN = ("tumour", "cavity", "residual")
+# Engines give no dose in air, but the air that surgery leaves in a cavity lies inside the target: inside the body,
+# density is at least this, g/cm3. Along the few millimetres of such air the difference in path is below 1 mm of water.
+THINNEST_IN_BODY = 0.1
 
 
 @dataclass(frozen=True)
@@ -110,5 +115,8 @@ class Practice:
 
     def _density(self, epoch: Epoch) -> Volume:
         """Return the density on the dose grid: the whole volume of the patient at the spacing of the study."""
-        grid = Grid.covering(epoch.grid.low_mm, epoch.grid.high_mm, self.dose_grid_mm)
-        return epoch.volumes["density"].on(grid)
+        grid = Grid.covering(epoch.grid.low_mm.tolist(), epoch.grid.high_mm.tolist(), self.dose_grid_mm)
+        density = epoch.volumes["density"].on(grid)
+        body = epoch.structures["external"].on(grid) >= 0.5
+        raised = np.where(body, np.maximum(density.data, np.float32(THINNEST_IN_BODY)), density.data)
+        return Volume(grid, raised, Quantity.DENSITY)
