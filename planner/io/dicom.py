@@ -124,8 +124,7 @@ def _choose(folder: Path, files: list[Path], wanted: str | None) -> list[tuple[P
     groups: dict[str, list[tuple[Path, Any]]] = {}
     for path in files:
         header = read_header(path)
-        # Objects without an image (structure sets, reports) lie beside many series and do not make it ambiguous.
-        if header is not None and "Rows" in header:
+        if header is not None and _is_image(path, header):
             groups.setdefault(code(header, "SeriesInstanceUID"), []).append((path, header))
     if not groups:
         raise InputError(folder, "", "holds no DICOM image")
@@ -144,16 +143,26 @@ def _choose(folder: Path, files: list[Path], wanted: str | None) -> list[tuple[P
     return next(iter(groups.values()))
 
 
+def _is_image(path: Path, header: Any) -> bool:
+    """Whether a file holds an image; structure sets and reports lie beside many series and are passed over."""
+    if "Rows" in header:
+        return True
+    if code(header, "Modality") in ("", "MR") or not code(header, "SOPClassUID"):
+        raise InputError(path, tag("Rows"), "is missing: the file is damaged or truncated")
+    return False
+
+
 def _slice(path: Path, header: Any) -> Slice:
     modality = code(header, "Modality")
     if modality != "MR":
         raise InputError(path, tag("Modality"), f"is '{modality}': an MR series is needed")
-    if int(header.get("NumberOfFrames") or 1) != 1:
-        raise InputError(path, tag("NumberOfFrames"), "multi-frame images are not read: convert to one file a slice")
-    if int(header.get("SamplesPerPixel") or 1) != 1 or code(header, "PhotometricInterpretation") not in (
-        "MONOCHROME2",
-        "",
+    for keyword, told in (
+        ("NumberOfFrames", "multi-frame images are not read: convert to one file a slice"),
+        ("SamplesPerPixel", "a grey image is needed"),
     ):
+        if keyword in header and number(header, keyword, path)[0] != 1:
+            raise InputError(path, tag(keyword), told)
+    if code(header, "PhotometricInterpretation") not in ("MONOCHROME2", ""):
         raise InputError(path, tag("PhotometricInterpretation"), "a grey image (MONOCHROME2) is needed")
     rows, columns = (int(number(header, key, path)[0]) for key in ("Rows", "Columns"))
     if rows < 1 or columns < 1 or rows * columns > MAX_PIXELS:

@@ -88,8 +88,8 @@ def number(dataset: Any, keyword: str, path: Path, count: int = 1) -> np.ndarray
     InputError
         If the element is missing, has another number of values, or holds something that is no finite number.
     """
+    value = _guarded(lambda: dataset.get(keyword), path, tag(keyword))
     try:
-        value = dataset.get(keyword)
         listed = [value] if isinstance(value, (int, float, str)) else list(value if value is not None else [])
         values = np.array([float(v) for v in listed])
     except (ValueError, TypeError, OverflowError):
@@ -105,7 +105,8 @@ def code(dataset: Any, keyword: str) -> str:
     """Return a short coded value (CS, UI) reduced to letters, digits, dots, spaces, underscores; empty if absent."""
     try:
         return _clean(str(dataset.get(keyword, "") or ""))
-    except (ValueError, TypeError):
+    except Exception:
+        # Elements are parsed when they are first read; a damaged one is as good as none.
         return ""
 
 

@@ -86,10 +86,9 @@ def read(path: Path) -> Lattice3D:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    stream = path.open("rb")
-    packed = stream.read(2) == b"\x1f\x8b"
-    stream.seek(0)
-    return cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if packed else stream
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
 
 
 def _header(stream: IO[bytes], path: Path) -> tuple[Any, str]:
@@ -196,11 +195,10 @@ def _voxels(stream: IO[bytes], layout: tuple[Any, str, tuple[int, int, int]], pa
     if not (np.isfinite(slope) and np.isfinite(intercept)):
         raise InputError(path, "scl_slope, scl_inter", f"must be finite, got {slope} and {intercept}")
     kind = np.dtype(_TYPES[code]).newbyteorder("<" if order == "<" else ">")
-    start = int(header["vox_offset"])
-    gap = start - header.dtype.itemsize
+    gap = float(header["vox_offset"]) - header.dtype.itemsize
     if not 0 <= gap <= 1 << 24:
-        raise InputError(path, "vox_offset", f"{start} is not a place for voxels")
-    stream.read(gap)
+        raise InputError(path, "vox_offset", f"{header['vox_offset']} is not a place for voxels")
+    stream.read(int(gap))
     wanted = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
     raw = stream.read(wanted)
     if len(raw) < wanted:
