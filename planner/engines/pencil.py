@@ -30,7 +30,7 @@ AIR_BELOW = 0.05
 """Density (g/cm3) below which no dose is given: a pencil kernel of water means nothing in air."""
 
 NARROW = 2
-"""The first components carry the primary dose and vanish 16 mm outside a field; the others are smooth over 3 mm."""
+"""The first components carry the primary dose: 12 mm outside a field 0.1 % is left. The others are smooth over 3 mm."""
 
 _POINTS = 32768
 _BROAD_MM = 3.0

@@ -14,8 +14,8 @@ from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner.engines.pencil_view import BeamView
 
-_BLOCK = 8
-_NEAR_MM = 16.0
+_BLOCK = 4
+_NEAR_MM = 12.0
 _POINTS = 16384
 
 
@@ -30,8 +30,8 @@ class Voxels:
         Flat indices, block by block.
     points : ndarray (n, 3)
         Their centres, LPS mm.
-    block : ndarray (n,)
-        The block of each; rows of `centres`.
+    starts : ndarray (blocks + 1,)
+        Rows at which the blocks begin, and the end.
     centres : ndarray (blocks, 3)
         Centres of the blocks, LPS mm.
     radius_mm : float
@@ -43,7 +43,7 @@ class Voxels:
     grid: Grid
     index: np.ndarray
     points: np.ndarray
-    block: np.ndarray
+    starts: np.ndarray
     centres: np.ndarray
     radius_mm: float
     dose: np.ndarray
@@ -55,21 +55,24 @@ class Voxels:
 
     @classmethod
     def _of(cls, grid: Grid, wanted: np.ndarray) -> "Voxels":
-        flat = np.flatnonzero(wanted)
-        voxel = np.stack(np.unravel_index(flat, grid.shape), axis=1)
+        voxel = np.nonzero(wanted)
         blocks = -(-np.asarray(grid.shape) // _BLOCK)
-        number = np.ravel_multi_index(tuple((voxel // _BLOCK).T), tuple(blocks))
+        number = ((voxel[0] // _BLOCK) * blocks[1] + voxel[1] // _BLOCK) * blocks[2] + voxel[2] // _BLOCK
         order = np.argsort(number, kind="stable")
-        used, block = np.unique(number[order], return_inverse=True)
-        corner = np.stack(np.unravel_index(used, tuple(blocks)), axis=1) * _BLOCK
+        number, voxel = number[order], tuple(axis[order] for axis in voxel)
+        starts = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(number))
+        corner = np.stack(np.unravel_index(number[starts[:-1]], tuple(blocks)), axis=1) * _BLOCK
+        points = np.empty((len(number), 3))
+        for axis in range(3):
+            points[:, axis] = grid.origin_mm[axis] + grid.spacing_mm[axis] * voxel[axis]
         return cls(
             grid,
-            flat[order],
-            np.ascontiguousarray(grid.point_of(voxel[order])),
-            block,
+            np.ravel_multi_index(voxel, grid.shape),
+            points,
+            starts,
             grid.point_of(corner + 0.5 * (_BLOCK - 1)),
             0.5 * _BLOCK * float(np.linalg.norm(grid.spacing_mm)),
-            np.zeros(len(flat)),
+            np.zeros(len(number)),
         )
 
     def coarser(self, spacing_mm: Sequence[float]) -> "Voxels":
@@ -89,12 +92,14 @@ class Voxels:
         return np.stack([self.points.min(axis=0), self.points.max(axis=0)])
 
     def near(self, view: BeamView) -> np.ndarray:
-        """Return the rows of the voxels in blocks that come within 16 mm of the fine part of the beam's field."""
+        """Return the rows of the voxels in blocks that come within 12 mm of the field of a beam."""
         u, v, scale = _seen(view.fan, self.centres)
         reach = self.radius_mm * scale + _NEAR_MM
         (u0, u1), (v0, v1) = view.plane.field
         close = (u > u0 - reach) & (u < u1 + reach) & (v > v0 - reach) & (v < v1 + reach)
-        return np.flatnonzero(close[self.block])
+        starts, lengths = self.starts[:-1][close], np.diff(self.starts)[close]
+        # The ranges of the close blocks, one after the other.
+        return np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
 
     def add(self, rows: np.ndarray, view: BeamView, blurred: np.ndarray, table: tuple[np.ndarray, DepthTable]) -> None:
         """Add the dose of a beam to the voxels `rows`: its blurred fluence seen through an amplitude table."""
