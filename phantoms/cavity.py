@@ -11,7 +11,7 @@ from phantoms.lesion import Form
 from phantoms.structure import Role, Structure
 
 # Sub-voxels are at most this wide, so that volumes of a cubic centimetre hold on coarse grids too.
-_FINEST_MM = 1.0
+_FINEST_MM = 1.5
 _GROWTH_STEPS = 6
 
 
