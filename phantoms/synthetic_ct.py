@@ -127,6 +127,8 @@ def _outline(smooth: np.ndarray, step: float) -> tuple[np.ndarray, _Levels]:
     # The neck goes on below the image: sealed there, the airways are holes.
     sealed = np.pad(head, ((0, 0), (0, 0), (1, 0)), mode="edge")
     closed = _filled(_closed(sealed, CLOSE_SKIN_MM.value, step)[:, :, 1:])
+    if closed.mean() > 0.95:
+        raise ValueError("no head found: there is no background about it")
     # A low threshold takes in the voxels on the slope of the edge: the skin lies one layer further in.
     return ndimage.binary_erosion(closed, border_value=1), _Levels(noise, tissue)
 

@@ -47,8 +47,8 @@ def test_the_brain_holds_its_ventricles_and_ends_at_the_skull(found):
     brain, room = found["brain"], found["intracranial"]
     assert brain.volume_cc == pytest.approx(ball_cc(BRAIN_RADII), rel=0.06)
     at = Volume(brain.grid, brain.occupancy, Quantity.OCCUPANCY).at
-    assert at(np.array([HEAD_CENTRE + [0, 0, 12]]))[0] == pytest.approx(1.0)
-    assert at(np.array([HEAD_CENTRE + [BRAIN_RADII[0] + 6, 0, 0]]))[0] == 0
+    ventricle, scalp = at(HEAD_CENTRE + np.array([[0, 0, 12], [BRAIN_RADII[0] + 6, 0, 0]]))
+    assert ventricle == pytest.approx(1.0) and scalp == 0
     assert np.all(room.on(brain.grid) >= brain.occupancy - 0.06)
 
 
@@ -82,6 +82,7 @@ def test_noise_free_images_work_and_images_without_a_head_are_refused():
     for name, image in {
         "noise": noise,
         "nothing": np.zeros((40, 40, 40)),
+        "all the same": np.ones((40, 40, 40)),
         "something small": np.pad(np.full((10, 10, 10), 500.0), 15),
     }.items():
         with pytest.raises(ValueError, match="found"):
