@@ -27,7 +27,8 @@ def ball(grid: Grid, radius: float, centre=(0.0, 0.0, 0.0)) -> np.ndarray:
     for a in sub:
         for b in sub:
             for c in sub:
-                x, y, z = (v + s * d - o for v, s, d, o in zip(grid.axes_mm(), (a, b, c), grid.spacing_mm, centre))
+                shift = np.array([a, b, c]) * grid.spacing_mm - centre
+                x, y, z = (axis + d for axis, d in zip(grid.axes_mm(), shift, strict=True))
                 total += x[:, None, None] ** 2 + y[None, :, None] ** 2 + z[None, None, :] ** 2 < radius**2
     return total / n**3
 
@@ -231,7 +232,7 @@ def test_phantom_writes_every_epoch_and_refuses_wrong_keys(tmp_path: Path, capsy
 def test_help_imports_nothing_heavy_and_version_is_told():
     code = (
         "import sys, planner.cli.app as a; status = a._status(['--help'], False);"
-        "heavy = {'numpy', 'numba', 'pandas', 'scipy', 'matplotlib', 'SimpleITK', 'pydicom', 'pydantic', 'rich.markdown'};"
+        "heavy = {'numpy', 'numba', 'pandas', 'scipy', 'matplotlib', 'SimpleITK', 'pydicom', 'pydantic'};"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr); sys.exit(status)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})

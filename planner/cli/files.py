@@ -73,7 +73,8 @@ def margin(
 ) -> None:
     """Expand a mask by a margin in mm.
 
-    Measured from its sub-voxel surface; written as occupancy on the mask's own grid. If the margin leaves the grid, the output is on the same lattice with more voxels.
+    Measured from its sub-voxel surface; written as occupancy on the mask's own grid. If the margin leaves that grid,
+    the output is on the same lattice with more voxels.
     """
     from planner.cli.measures import expanded, show
 
