@@ -15,7 +15,7 @@ from oracles_planning import ball, water_head
 
 from planner import library
 from planner.engines.registry import ENGINES
-from planner.optimise.fluence import column_norms, optimise_fluence, start_weights
+from planner.optimise.fluence import optimise_fluence, start_weights
 from planner.optimise.goals import objective_of
 from planner.optimise.sampling import Budget, sample
 from planner.techniques.beams import beams_on
@@ -41,11 +41,11 @@ def problem(request):
     influence = ENGINES["pencil"].influence(density, beams, machine, samples.points_mm, ignore_field=True)
     objective = objective_of(samples, template, Prescription(17.0, 1, "fixed", "10 cc"), 1.0)
     start = start_weights(influence, samples.target.index, 1.2 * 17.0)
-    return influence, objective, start, column_norms(influence, samples.target.index)
+    return influence, objective, start
 
 
-def projected_gradient(influence, objective, start, norms, evaluations):
-    scale = norms / (norms.mean() * start.mean())
+def projected_gradient(influence, objective, start, evaluations):
+    scale = 1 / start.mean()
 
     def evaluate(x):
         value, by_dose = objective.evaluate(influence.forward(x / scale))
@@ -70,7 +70,7 @@ def projected_gradient(influence, objective, start, norms, evaluations):
 
 
 def test_evaluation(benchmark, problem):
-    influence, objective, start, _ = problem
+    influence, objective, start = problem
 
     def once():
         _, by_dose = objective.evaluate(influence.forward(start))
@@ -81,23 +81,12 @@ def test_evaluation(benchmark, problem):
 
 
 def test_lbfgsb(benchmark, problem):
-    influence, objective, start, norms = problem
+    influence, objective, start = problem
     found = benchmark.pedantic(
-        lambda: optimise_fluence(influence, [(objective, EVALUATIONS)], start, norms), rounds=1, iterations=1
+        lambda: optimise_fluence(influence, [(objective, EVALUATIONS)], start), rounds=1, iterations=1
     )
     benchmark.extra_info["objective"] = found.objective
     print(f"\nL-BFGS-B: {found.objective:.5f} after {found.evaluations} evaluations")
-
-
-def test_lbfgsb_without_column_norms(benchmark, problem):
-    influence, objective, start, norms = problem
-    found = benchmark.pedantic(
-        lambda: optimise_fluence(influence, [(objective, EVALUATIONS)], start, np.ones_like(norms)),
-        rounds=1,
-        iterations=1,
-    )
-    benchmark.extra_info["objective"] = found.objective
-    print(f"\nL-BFGS-B, no preconditioning: {found.objective:.5f} after {found.evaluations} evaluations")
 
 
 def test_projected_gradient(benchmark, problem):

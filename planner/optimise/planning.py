@@ -8,7 +8,7 @@ import numpy as np
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Engine
-from planner.optimise.fluence import Fluence, Roughness, column_norms, optimise_fluence, start_weights
+from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.goals import limit_of, objective_of
 from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample
 from planner.techniques.beams import beams_on, bixel_slices
@@ -188,7 +188,6 @@ def _optimised(
         influence,
         stages,
         start,
-        column_norms(influence, samples.target.index),
         roughness=Roughness.of(beams, template.smoothness.value),
         progress=progress,
     )
