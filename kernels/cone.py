@@ -15,14 +15,16 @@ import numpy as np
 
 from kernels._jit import njit_fast
 
-SLOWEST_RATE = 0.00375
-"""Slowest rate, 1/mm of water; the others are 4, 64 and 256 times this (powers of two: one short series and
-doublings give all four exponentials)."""
-RATES = SLOWEST_RATE * np.array([1.0, 4.0, 64.0, 256.0])
+SLOWEST_RATE = 0.0047
+"""Slowest rate, 1/mm of water: with `RATIOS` the best fit to energy deposition kernels in a scan."""
+RATIOS = (1, 2, 48, 192)
+"""The four rates over the slowest: products of doublings and a tripling, see `carry`."""
+RATES = SLOWEST_RATE * np.array(RATIOS, float)
 FIELDS = 4
 """Released energy by kind: kerma of the surface and of the deep spectrum, scatter of the same."""
 
-_ONE, _HALF, _SIXTH, _24TH, _120TH = (np.float32(1.0 / n) for n in (1, 2, 6, 24, 120))
+_TWO = np.float32(2.0)
+_ONE, _HALF, _THIRD, _SIXTH, _24TH, _120TH = (np.float32(1.0 / n) for n in (1, 2, 3, 6, 24, 120))
 
 
 class Layout(NamedTuple):
@@ -94,25 +96,24 @@ class Rays(NamedTuple):
 def emit(sources, rays, n, plane, row, out):
     """Add to `out` (4, columns) what direction `n` carries from one row of voxels; return the columns touched."""
     low, high = out.shape[1], 0
+    dx, dy, dz = rays.direction[n, 0], rays.direction[n, 1], rays.direction[n, 2]
     for g in range(sources.first.shape[0]):
         first, last = sources.first[g, plane, row], sources.last[g, plane, row]
         if last <= first:
             continue
-        if high == 0:
-            low, high = first, last
         low, high = min(low, first), max(high, last)
-        at = sources.start[g, plane, row] - first
-        dx, dy, dz = rays.direction[n, 0], rays.direction[n, 1], rays.direction[n, 2]
-        for k in range(4):
-            s = rays.share[n, g, :, k]
-            for b in range(first, last):
-                c = dx * sources.tilt[0, at + b] + dy * sources.tilt[1, at + b] + dz * sources.tilt[2, at + b]
-                out[k, b] += (
-                    sources.energy[0, at + b] * (s[0, 0] + c * (s[0, 1] + c * s[0, 2]))
-                    + sources.energy[1, at + b] * (s[1, 0] + c * (s[1, 1] + c * s[1, 2]))
-                    + sources.energy[2, at + b] * (s[2, 0] + c * (s[2, 1] + c * s[2, 2]))
-                    + sources.energy[3, at + b] * (s[3, 0] + c * (s[3, 1] + c * s[3, 2]))
-                )
+        start = sources.start[g, plane, row]
+        end = start + last - first
+        tx, ty, tz = sources.tilt[0][start:end], sources.tilt[1][start:end], sources.tilt[2][start:end]
+        for field in range(FIELDS):
+            energy = sources.energy[field][start:end]
+            for k in range(4):
+                s = rays.share[n, g, field, k]
+                s0, s1, s2 = s[0], s[1], s[2]
+                carried = out[k][first:last]
+                for b in range(end - start):
+                    c = dx * tx[b] + dy * ty[b] + dz * tz[b]
+                    carried[b] += energy[b] * (s0 + c * (s1 + c * s2))
     return low, high
 
 
@@ -122,7 +123,8 @@ def carry(path, density, carried, released, deposit):
 
     `carried` and `released` are tuples of four contiguous rows, one for each exponential.
     With t = rate * density * path: e = 1 - exp(-t) of what enters stays, and 1 - f of what is released evenly along
-    the path, f = e / t. Doubling t: e' = e (2 - e), f' = f (1 - e / 2).
+    the path, f = e / t. For 2 t: e' = e (2 - e), f' = f (1 - e / 2); for 3 t: e' = e (3 - 3 e + e e),
+    f' = f (1 - e + e e / 3). So one short series gives all four exponentials.
     """
     s0, s1, s2, s3 = carried
     q0, q1, q2, q3 = released
@@ -134,12 +136,10 @@ def carry(path, density, carried, released, deposit):
         s0[b] += q0[b] - stays0
         f *= _ONE - _HALF * e
         e *= _ONE + (_ONE - e)
-        f *= _ONE - _HALF * e
-        e *= _ONE + (_ONE - e)
         stays1 = s1[b] * e + q1[b] * (_ONE - f)
         s1[b] += q1[b] - stays1
-        f *= _ONE - _HALF * e
-        e *= _ONE + (_ONE - e)
+        f *= _ONE - e * (_ONE - _THIRD * e)
+        e *= _ONE + (_ONE - e) * (_TWO - e)
         f *= _ONE - _HALF * e
         e *= _ONE + (_ONE - e)
         f *= _ONE - _HALF * e

@@ -1,0 +1,88 @@
+"""Released energy of groups of beams, packed for the sweep."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernels.cone import Sources
+
+
+@dataclass(frozen=True, eq=False)
+class Released:
+    """What one group of beams of similar direction releases.
+
+    Attributes
+    ----------
+    axis : ndarray (3,)
+        Mean direction of flight.
+    energy : ndarray (FIELDS, n), float32
+        MeV, where any is released.
+    tilt : ndarray (3, n), float32
+        Direction of flight minus `axis`.
+    voxel : ndarray (n,)
+        Flat index of the voxels.
+    """
+
+    axis: np.ndarray
+    energy: np.ndarray
+    tilt: np.ndarray
+    voxel: np.ndarray
+
+
+def released_of(energy: np.ndarray, flight: np.ndarray) -> Released:
+    """Return the compact form of dense `energy` (FIELDS, x, y, z) and energy-weighted `flight` (3, x, y, z)."""
+    flat, momentum = energy.reshape(len(energy), -1), flight.reshape(3, -1)
+    voxel = np.flatnonzero(momentum.any(axis=0))
+    mean = momentum[:, voxel].sum(axis=1, dtype=float)
+    axis = mean / np.linalg.norm(mean)
+    here = flat[:, voxel]
+    tilt = momentum[:, voxel] / here.sum(axis=0) - axis[:, None].astype(np.float32)
+    return Released(axis, here, tilt.astype(np.float32), voxel)
+
+
+def normalised(released: Released, direction: np.ndarray, share: np.ndarray) -> Released:
+    """Return `released` with every field divided by what all cones together carry of it, voxel by voxel.
+
+    `direction` (cones, 3), `share` (cones, FIELDS, 4, 3): a finite set of directions does not sum to one by itself.
+    """
+    carried = share.sum(axis=2)
+    constant = carried[..., 0].sum(axis=0)
+    slope = np.einsum("nf,ni->fi", carried[..., 1], direction)
+    bend = np.einsum("nf,ni,nj->fij", carried[..., 2], direction, direction)
+    t = released.tilt.astype(float)
+    total = constant[:, None] + slope @ t + np.einsum("fij,iv,jv->fv", bend, t, t)
+    return Released(released.axis, (released.energy / total).astype(np.float32), released.tilt, released.voxel)
+
+
+def pack(groups: list[Released], shape: tuple[int, int, int], axis: int) -> Sources:
+    """Return the sources for rays along `axis`, in the layout of ``cone_rays.layouts``."""
+    order = ((0, 1, 2), (1, 0, 2), (2, 0, 1))[axis]
+    planes, rows, columns = (shape[k] for k in order)
+    first = np.zeros((len(groups), planes * rows), np.int32)
+    last, start = np.zeros_like(first), np.zeros(first.shape, np.int64)
+    energies, tilts, used = [], [], 0
+    for g, group in enumerate(groups):
+        index = np.unravel_index(group.voxel, shape)
+        row, column = index[order[0]] * rows + index[order[1]], index[order[2]]
+        low = np.full(planes * rows, columns, np.int64)
+        high = np.zeros(planes * rows, np.int64)
+        np.minimum.at(low, row, column)
+        np.maximum.at(high, row, column + 1)
+        width = np.maximum(high - low, 0)
+        begin = np.cumsum(width) - width
+        at = begin[row] + column - low[row]
+        energy = np.zeros((len(group.energy), int(width.sum())), np.float32)
+        tilt = np.zeros((3, energy.shape[1]), np.float32)
+        energy[:, at], tilt[:, at] = group.energy, group.tilt
+        first[g], last[g], start[g] = np.where(width > 0, low, 0), np.where(width > 0, high, 0), used + begin
+        energies.append(energy)
+        tilts.append(tilt)
+        used += energy.shape[1]
+    table = (len(groups), planes, rows)
+    return Sources(
+        first.reshape(table),
+        last.reshape(table),
+        start.reshape(table),
+        np.ascontiguousarray(np.concatenate(energies, axis=1)),
+        np.ascontiguousarray(np.concatenate(tilts, axis=1)),
+    )
