@@ -87,7 +87,7 @@ class CollapsedCone:
         self, density: Volume, beams: Sequence[Beam], weights: Sequence[np.ndarray], machine: Machine
     ) -> tuple[np.ndarray, EnergyBalance]:
         """Return the dose (Gy) and where the released energy went."""
-        media = media_of(density.data)
+        media = media_of(density.data, density.grid.spacing_mm)
         kernel = cone_kernel(machine.spectrum.value)
         groups = [
             self._released(density.grid, media, [beams[n] for n in group], [weights[n] for n in group], machine, kernel)
@@ -97,7 +97,7 @@ class CollapsedCone:
         if not groups:
             return np.zeros(density.grid.shape, np.float32), EnergyBalance(0.0, 0.0, 0.0)
         cones = rings_about(groups[0].axis) if len(groups) == 1 else sphere(self.cones)
-        deposit, escaped = superpose(density.grid, media.electrons, groups, cones, kernel)
+        deposit, escaped = superpose(density.grid, media.stopping, groups, cones, kernel)
         released = float(sum(group.energy.sum(dtype=float) for group in groups))
         balance = EnergyBalance(released, float(deposit.sum(dtype=float)), escaped)
         volume = float(np.prod(density.grid.spacing_mm))
@@ -161,7 +161,7 @@ class CollapsedCone:
 
 
 def superpose(
-    grid: Grid, electrons: np.ndarray, groups: list[Released], cones: Cones, kernel: ConeKernel
+    grid: Grid, stopping: np.ndarray, groups: list[Released], cones: Cones, kernel: ConeKernel
 ) -> tuple[np.ndarray, float]:
     """Return the deposited energy (x, y, z), MeV, and the escaped energy of all groups.
 
@@ -179,7 +179,7 @@ def superpose(
             continue
         sources = pack(exact, grid.shape, axis)
         turned = (2, 0, 1) if axis == 2 else (0, 1, 2)
-        seen = np.ascontiguousarray(electrons.transpose(turned))
+        seen = np.ascontiguousarray(stopping.transpose(turned))
 
         def one(part: np.ndarray, axis=axis, layout=layout, sources=sources, seen=seen) -> tuple[np.ndarray, float]:
             deposit, balance = np.zeros(seen.size, np.float32), np.zeros(2)

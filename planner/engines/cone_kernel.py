@@ -19,6 +19,8 @@ from kernels.terma import ReleaseTable
 from planner.library.tables import attenuation, energy_deposition, spectrum
 
 DEEP_MM = 200.0
+WIDTHS_MM = (9.0, 9.0, 90.0, 90.0)
+"""Field widths, for the four fields of released energy, whose output a finite set of directions must keep."""
 RANGE_POWER = 1.25
 """Electron ranges grow as this power of the photon energy: between tabulated energies, primary kernels are stretched so.
 Fitted to `edk_6MV` against its own monoenergetic parts: cumulative energy within 0.15 % of the photon's energy."""
@@ -26,6 +28,7 @@ _BONE = "bone_cortical_icrp"
 _DEPTHS_MM = (np.arange(0.0, 802.0, 2.0), np.arange(0.0, 205.0, 4.0))
 _PARTS_OF_BIN = 4
 _FAR_BINS = 5
+_FITTED_WIDTHS_MM = ((9.0, 30.0), (9.0, 27.0, 90.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +41,14 @@ class ConeKernel:
         Radians from the direction of flight.
     share : ndarray (FIELDS, 4, t)
         Signed share of a field's energy that each exponential carries into each interval of angle; sums to 1 a field.
+    in_cylinder : ndarray (FIELDS,)
+        Share that stays within half of `WIDTHS_MM` of a line of interactions.
     table : ReleaseTable
     """
 
     theta_edges: np.ndarray
     share: np.ndarray
+    in_cylinder: np.ndarray
     table: ReleaseTable
 
 
@@ -67,9 +73,10 @@ def cone_kernel(spectrum_name: str) -> ConeKernel:
         ramps += [1.0 - ramp, ramp]
         for w in weights:
             composed = np.tensordot(w / w.sum(), np.stack([k[kind] for k in kernels]), 1)
-            share.append(_fit(composed, beyond=1.0 - composed.sum()))
+            share.append(_fit(composed, _FITTED_WIDTHS_MM[kind]))
     table = _release_table(energies, photons, np.stack(ramps))
-    return ConeKernel(energy_deposition().theta_edges_rad, np.stack(share), table)
+    in_cylinder = [(s * _reach(0.5 * width).T).sum() for s, width in zip(share, WIDTHS_MM, strict=True)]
+    return ConeKernel(energy_deposition().theta_edges_rad, np.stack(share), np.array(in_cylinder), table)
 
 
 def _bins(spectrum_name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -106,31 +113,61 @@ def _stretched(kernel: np.ndarray, edges: np.ndarray, stretch: float) -> np.ndar
     return np.diff(np.stack([np.interp(edges / stretch, edges, row) for row in running]), axis=1)
 
 
-def _fit(kernel: np.ndarray, beyond: float) -> np.ndarray:
+def _fit(kernel: np.ndarray, widths_mm: tuple[float, ...]) -> np.ndarray:
     """Return signed shares (4, theta) of the exponentials for a kernel (theta, r); they sum to 1.
 
-    Least squares of the energy in each bin (weighted as counts) and of the energy within each radius; the last bins,
-    beyond a head, count less. What the sphere of the kernels does not hold (`beyond`) arrives beyond its surface as
-    the last radial bin arrives there. The sum is a constraint of the same least squares, so the correction goes where
-    it costs least.
+    Each angle is a least-squares fit of the energy in each radial bin (weighted as counts) and within each radius; the
+    last bins, beyond a head, count less. Energy that the sphere of the kernels does not hold arrives beyond its surface
+    as the last radial bin arrives there. Then the least change, in the metric of the same fits, makes exact what dose
+    depends on most: the sum, and the energy within cylinders (half `widths_mm`) about a line of interactions, which
+    is the output of fields of these widths.
     """
     edges = energy_deposition().r_edges_mm
     inside = np.exp(-np.outer(np.append(edges, np.inf), RATES))
     basis = inside[:-1] - inside[1:]
     last = kernel[:, -1] / max(kernel[:, -1].sum(), 1e-300)
-    wanted = np.column_stack([kernel, max(beyond, 0.0) * last])
-    shares, give = np.empty((len(RATES), len(kernel))), np.empty((len(RATES), len(kernel)))
+    wanted = np.column_stack([kernel, max(1.0 - kernel.sum(), 0.0) * last])
     within = np.full(len(basis), 3.0)
     within[-_FAR_BINS:], within[-1] = 1.0, 0.0
+    shares, metric = np.empty((len(kernel), len(RATES))), np.empty((len(kernel), len(RATES), len(RATES)))
     for angle, row in enumerate(wanted):
         counts = 1.0 / np.sqrt(np.maximum(row, 2e-3 * row.max()))
         counts /= counts.min()
         counts[-_FAR_BINS:] *= 0.3
         design = np.vstack([basis * counts[:, None], np.cumsum(basis, axis=0) * within[:, None]])
-        normal = design.T @ design + 1e-9 * np.eye(len(RATES))
-        shares[:, angle] = np.linalg.solve(normal, design.T @ np.concatenate([row * counts, np.cumsum(row) * within]))
-        give[:, angle] = np.linalg.solve(normal, np.ones(len(RATES)))
-    return shares + (1.0 - shares.sum()) / give.sum() * give
+        metric[angle] = np.linalg.inv(design.T @ design + 1e-9 * np.eye(len(RATES)))
+        shares[angle] = metric[angle] @ (design.T @ np.concatenate([row * counts, np.cumsum(row) * within]))
+    radii = [0.5 * width for width in widths_mm]
+    rows = np.stack([np.ones_like(shares)] + [_reach(radius) for radius in radii])
+    exact = np.array([1.0] + [_within_cylinder(kernel, radius) for radius in radii])
+    give = np.einsum("tkl,mtl->mtk", metric, rows)
+    miss = exact - np.einsum("mtk,tk->m", rows, shares)
+    weight = np.linalg.solve(np.einsum("mtk,ntk->mn", rows, give), miss)
+    return (shares + np.einsum("m,mtk->tk", weight, give)).T
+
+
+_SUB = 10
+
+
+def _reach(radius: float) -> np.ndarray:
+    """Return the part of each exponential at each angle, shape (theta, 4), that stays within a cylinder."""
+    slant = radius / np.maximum(_sines(), 1e-9)
+    return (1.0 - np.exp(-slant[:, :, None] * RATES)).mean(axis=1)
+
+
+def _within_cylinder(kernel: np.ndarray, radius: float) -> float:
+    """Return the energy of a kernel (theta, r) within a cylinder about the direction of flight."""
+    edges = energy_deposition().r_edges_mm
+    slant = radius / np.maximum(_sines(), 1e-9)
+    part = np.clip((slant[:, :, None] - edges[:-1]) / np.diff(edges), 0.0, 1.0).mean(axis=1)
+    return float((kernel * part).sum())
+
+
+def _sines() -> np.ndarray:
+    """Return the sine of the angle at points even in solid angle within each angular bin, shape (theta, _SUB)."""
+    cosines = np.cos(energy_deposition().theta_edges_rad)
+    at = (np.arange(_SUB) + 0.5) / _SUB
+    return np.sqrt(1.0 - (cosines[:-1, None] + np.diff(cosines)[:, None] * at) ** 2)
 
 
 def _release_table(energies: np.ndarray, photons: np.ndarray, ramps: np.ndarray) -> ReleaseTable:
