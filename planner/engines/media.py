@@ -14,7 +14,7 @@ TISSUE, BONE, GAS = 1.1, 1.85, 0.05
 """g/cm3: soft tissues end near 1.1 (ICRU 46); cortical bone 1.85 (reference data); air is 0.0012."""
 AIR_ELECTRONS = 0.49919 / 0.55508
 """Electrons per gram relative to water: Z/A of ``library/physics/media.csv``."""
-OPEN_AIR = 0.62
+OPEN_AIR = 0.60
 """Deposited energy per gram in wide gas spaces, relative to water in the same cones. A kernel method does not know that
 part of the electrons in matter have been scattered back; next to a wide gap those are missing. Fitted to the mean dose
 in the 2 cm gap of reference case c1 (EGSnrc, no field)."""
