@@ -53,8 +53,11 @@ class Influence(Protocol):
         Where the bixels of each beam stand in a weight vector.
     """
 
-    shape: tuple[int, int]
-    beam_slices: tuple[slice, ...]
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def beam_slices(self) -> tuple[slice, ...]: ...  # noqa: D102
 
     def forward(self, weights: np.ndarray) -> np.ndarray:
         """Return the dose (Gy), shape (points,), of bixel weights, shape (bixels,), float64."""
@@ -74,8 +77,11 @@ class Engine(Protocol):
     can : Capability
     """
 
-    name: str
-    can: Capability
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def can(self) -> Capability: ...  # noqa: D102
 
     def influence(
         self,
