@@ -79,8 +79,8 @@ class Rays(NamedTuple):
         Displacement of the rays within a voxel at the first plane, in rows and columns, within half a voxel.
     path : ndarray of float32, shape (n,)
         Length of a ray between two planes times SLOWEST_RATE.
-    share : ndarray of float32, shape (n, groups, FIELDS, 4, 3)
-        Signed share of each field that each exponential carries along the direction: coefficients of 1, c and c**2,
+    share : ndarray of float32, shape (n, groups, 4, 3, FIELDS)
+        Signed share that each exponential carries along the direction, as coefficients of 1, c and c**2 for each field,
         where c is the change of the cosine to the direction of flight by the tilt.
     """
 
@@ -105,15 +105,20 @@ def emit(sources, rays, n, plane, row, out):
         start = sources.start[g, plane, row]
         end = start + last - first
         tx, ty, tz = sources.tilt[0][start:end], sources.tilt[1][start:end], sources.tilt[2][start:end]
-        for field in range(FIELDS):
-            energy = sources.energy[field][start:end]
-            for k in range(4):
-                s = rays.share[n, g, field, k]
-                s0, s1, s2 = s[0], s[1], s[2]
-                carried = out[k][first:last]
-                for b in range(end - start):
-                    c = dx * tx[b] + dy * ty[b] + dz * tz[b]
-                    carried[b] += energy[b] * (s0 + c * (s1 + c * s2))
+        e0, e1 = sources.energy[0][start:end], sources.energy[1][start:end]
+        e2, e3 = sources.energy[2][start:end], sources.energy[3][start:end]
+        for k in range(4):
+            s0, s1, s2 = rays.share[n, g, k, 0], rays.share[n, g, k, 1], rays.share[n, g, k, 2]
+            a0, a1, a2, a3 = s0[0], s0[1], s0[2], s0[3]
+            b0, b1, b2, b3 = s1[0], s1[1], s1[2], s1[3]
+            c0, c1, c2, c3 = s2[0], s2[1], s2[2], s2[3]
+            carried = out[k][first:last]
+            for i in range(end - start):
+                c = dx * tx[i] + dy * ty[i] + dz * tz[i]
+                level = e0[i] * a0 + e1[i] * a1 + e2[i] * a2 + e3[i] * a3
+                slope = e0[i] * b0 + e1[i] * b1 + e2[i] * b2 + e3[i] * b3
+                bend = e0[i] * c0 + e1[i] * c1 + e2[i] * c2 + e3[i] * c3
+                carried[i] += level + c * (slope + c * bend)
     return low, high
 
 

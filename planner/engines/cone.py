@@ -5,7 +5,7 @@ carries all groups (``kernels.cone``). Dose is to the local medium. Outside the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,18 +20,20 @@ from planner.engines.base import Capability, ignores_field
 from planner.engines.cone_kernel import ConeKernel, cone_kernel
 from planner.engines.cone_rays import Cones, dominant, layouts, rays_along, rings_about, shares, sphere
 from planner.engines.cone_sources import Released, normalised, pack, released_of
-from planner.engines.fluence import fluence_plane, photons_per_mm2
+from planner.engines.fluence import fluence_plane, solid_angle
 from planner.engines.media import Media, media_of
-from planner.treatment.beam import Beam
+from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.dose import Dose
 from planner.treatment.geometry import BeamFrame, beam_frame
-from planner.treatment.machine import Machine
+from planner.treatment.machine import Calibration, Machine
 
 GY_PER_MEV_MM3 = 1.602176634e-7
 """Dose of 1 MeV/mm3 at 1 g/cm3, Gy."""
 _GROUP_DEG = 5.0
 _RAYS_PER_SWEEP = 16
 _FAN_MARGIN = 2
+_PHANTOM_MM, _CALIBRATION_STEP_MM = 300.0, 4.0
+_CALIBRATED: dict[tuple["CollapsedCone", str], float] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +60,7 @@ class CollapsedCone:
     """
 
     name: str = "cone"
-    can: Capability = field(default=Capability.PHOTON)
+    can: Capability = Capability.PHOTON
     cones: int = 240
     ray_mm: float = 2.0
     plane_mm: float = 1.0
@@ -136,8 +138,37 @@ class CollapsedCone:
         return released_of(energy, flight)
 
     def _fluence(self, beam: Beam, weight: np.ndarray, machine: Machine) -> FluencePlane:
-        fluence = photons_per_mm2(beam.bixels, np.asarray(weight, float), machine.sad_mm.value)
-        return fluence_plane(beam.bixels, fluence, machine.source.blur_mm(machine.sad_mm.value))
+        sad = machine.sad_mm.value
+        if machine.kind == "point":
+            per_weight = 1.0 / (solid_angle(beam.bixels, sad) * sad**2)
+        else:
+            per_weight = np.full(beam.bixels.open.shape, self._photons_per_mu(machine))
+        fluence = beam.bixels.plane(np.asarray(weight, float)) * per_weight
+        return fluence_plane(beam.bixels, fluence, machine.source.blur_mm(sad))
+
+    def _photons_per_mu(self, machine: Machine) -> float:
+        """Return the fluence (1/mm2) of one monitor unit: what gives the calibration dose, computed by this engine."""
+        if machine.calibration is None:
+            raise ValueError(f"machine '{machine.name}' is a linac without calibration")
+        known = _CALIBRATED.get((self, machine.name))
+        if known is None:
+            known = _CALIBRATED[self, machine.name] = self._calibrate(machine, machine.calibration)
+        return known
+
+    def _calibrate(self, machine: Machine, reference: Calibration) -> float:
+        """Return the fluence (1/mm2) that gives the calibration dose in a water cube with its surface at y = 0."""
+        sad, half, step = machine.sad_mm.value, 0.5 * reference.field_mm.value, _CALIBRATION_STEP_MM
+        count = int(_PHANTOM_MM / step) | 1
+        grid = Grid((count,) * 3, (step,) * 3, (-(count // 2) * step, 0.5 * step, -(count // 2) * step))
+        water = Volume(grid, np.ones(grid.shape, np.float32), Quantity.DENSITY)
+        field = BixelGrid((-half, -half), (2.0 * half, 2.0 * half), np.ones((1, 1), bool))
+        beam = Beam(0.0, 0.0, 0.0, (0.0, sad - reference.ssd_mm.value, 0.0), field)
+        photons = np.array([solid_angle(field, sad).sum() * sad**2])
+        dose, _ = self.transport(water, [beam], [photons], machine.model_copy(update={"kind": "point"}))
+        depths = step * (np.arange(count) + 0.5)
+        return float(
+            reference.gy_per_mu.value / np.interp(reference.depth_mm.value, depths, dose[count // 2, :, count // 2])
+        )
 
     def _fan(self, grid: Grid, frame: BeamFrame, plane: FluencePlane, sad: float) -> Fan:
         """Return the fan of rays over the field, through all of the grid."""

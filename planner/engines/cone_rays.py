@@ -89,7 +89,7 @@ def _jitter(pair: np.ndarray, sign: np.ndarray) -> np.ndarray:
 
 
 def shares(kernel: ConeKernel, cones: Cones, axes: np.ndarray, tilt: float) -> np.ndarray:
-    """Return ``Rays.share`` (cones, groups, FIELDS, 4, 3) for groups of beams with `axes` (groups, 3).
+    """Return the shares (cones, groups, FIELDS, 4, 3), see ``Rays.share``, for groups of beams with `axes` (groups, 3).
 
     Parameters
     ----------
@@ -180,5 +180,5 @@ def rays_along(
         np.ascontiguousarray(slope),
         np.ascontiguousarray(cones.jitter[chosen]),
         (SLOWEST_RATE * step[axis] / along).astype(np.float32),
-        np.ascontiguousarray(share[chosen], dtype=np.float32),
+        np.ascontiguousarray(share[chosen].transpose(0, 1, 3, 4, 2), dtype=np.float32),
     )

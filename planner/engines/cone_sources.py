@@ -50,7 +50,7 @@ def normalised(released: Released, direction: np.ndarray, share: np.ndarray) -> 
     slope = np.einsum("nf,ni->fi", carried[..., 1], direction)
     bend = np.einsum("nf,ni,nj->fij", carried[..., 2], direction, direction)
     t = released.tilt.astype(float)
-    total = constant[:, None] + slope @ t + np.einsum("fij,iv,jv->fv", bend, t, t)
+    total = constant[:, None] + slope @ t + np.einsum("fiv,iv->fv", bend @ t, t)
     return Released(released.axis, (released.energy / total).astype(np.float32), released.tilt, released.voxel)
 
 
@@ -64,10 +64,14 @@ def pack(groups: list[Released], shape: tuple[int, int, int], axis: int) -> Sour
     for g, group in enumerate(groups):
         index = np.unravel_index(group.voxel, shape)
         row, column = index[order[0]] * rows + index[order[1]], index[order[2]]
-        low = np.full(planes * rows, columns, np.int64)
-        high = np.zeros(planes * rows, np.int64)
-        np.minimum.at(low, row, column)
-        np.maximum.at(high, row, column + 1)
+        ends = np.stack([np.full(planes * rows, columns), np.full(planes * rows, -1)])
+        order_in_row = np.argsort(row * columns + column, kind="stable")
+        by_row = row[order_in_row]
+        opens = np.flatnonzero(np.diff(by_row, prepend=-1))
+        closes = np.append(opens[1:], len(by_row)) - 1
+        ends[0, by_row[opens]] = column[order_in_row[opens]]
+        ends[1, by_row[opens]] = column[order_in_row[closes]]
+        low, high = ends[0], ends[1] + 1
         width = np.maximum(high - low, 0)
         begin = np.cumsum(width) - width
         at = begin[row] + column - low[row]

@@ -1,4 +1,4 @@
-"""Photon fluence in the isocentre plane: from bixel weights to the running integral that kernels average over voxels."""
+"""Photon fluence in the isocentre plane: its running integral, which kernels average over voxels."""
 
 import numpy as np
 from scipy.special import ndtr
@@ -15,14 +15,6 @@ def solid_angle(bixels: BixelGrid, sad_mm: float) -> np.ndarray:
     x, y = (_edges(bixels, axis) for axis in (0, 1))
     corner = np.arctan2(x[:, None] * y[None, :], sad_mm * np.sqrt(sad_mm**2 + x[:, None] ** 2 + y[None, :] ** 2))
     return np.diff(np.diff(corner, axis=0), axis=1)
-
-
-def photons_per_mm2(bixels: BixelGrid, weights: np.ndarray, sad_mm: float) -> np.ndarray:
-    """Return the fluence of each bixel, shape of `open`, for weights that are photons even in solid angle.
-
-    It is the fluence on the sphere about the source through the isocentre, 1/mm2.
-    """
-    return bixels.plane(weights) / (solid_angle(bixels, sad_mm) * sad_mm**2)
 
 
 def fluence_plane(bixels: BixelGrid, fluence: np.ndarray, blur_mm: tuple[float, float]) -> FluencePlane:
