@@ -43,22 +43,24 @@ class Layout(NamedTuple):
 
 
 class Sources(NamedTuple):
-    """Released energy of groups of beams in voxels, packed row by row where it is not zero.
+    """Released energy of groups of beams in voxels: stretches of rows where it is not zero.
 
     Attributes
     ----------
-    first, last : ndarray of int32, shape (groups, planes, rows)
-        Half-open range of columns; empty where equal.
-    start : ndarray of int64, shape (groups, planes, rows)
-        Where the range begins in `energy` and `tilt`.
+    begin : ndarray of int64, shape (planes * rows + 1,)
+        First stretch of each row.
+    stretch : ndarray of int32, shape (m, 3)
+        Group, first column, one past the last column.
+    start : ndarray of int64, shape (m,)
+        Where the stretch begins in `energy` and `tilt`.
     energy : ndarray of float32, shape (FIELDS, n)
         Released energy, any unit.
     tilt : ndarray of float32, shape (3, n)
         Direction of flight minus the axis of the group.
     """
 
-    first: np.ndarray
-    last: np.ndarray
+    begin: np.ndarray
+    stretch: np.ndarray
     start: np.ndarray
     energy: np.ndarray
     tilt: np.ndarray
@@ -93,16 +95,14 @@ class Rays(NamedTuple):
 
 
 @njit_fast
-def emit(sources, rays, n, plane, row, out):
+def emit(sources, rays, n, row, out):
     """Add to `out` (4, columns) what direction `n` carries from one row of voxels; return the columns touched."""
     low, high = out.shape[1], 0
     dx, dy, dz = rays.direction[n, 0], rays.direction[n, 1], rays.direction[n, 2]
-    for g in range(sources.first.shape[0]):
-        first, last = sources.first[g, plane, row], sources.last[g, plane, row]
-        if last <= first:
-            continue
+    for m in range(sources.begin[row], sources.begin[row + 1]):
+        g, first, last = sources.stretch[m, 0], sources.stretch[m, 1], sources.stretch[m, 2]
         low, high = min(low, first), max(high, last)
-        start = sources.start[g, plane, row]
+        start = sources.start[m]
         end = start + last - first
         tx, ty, tz = sources.tilt[0][start:end], sources.tilt[1][start:end], sources.tilt[2][start:end]
         e0, e1 = sources.energy[0][start:end], sources.energy[1][start:end]
@@ -193,7 +193,7 @@ def sweep(layout, density, sources, rays, deposit, balance):
             shift_a = zero_a - int(np.floor(m * rays.slope[n, 0] + rays.offset[n, 0] + 0.5))
             shift_b = zero_b - int(np.floor(m * rays.slope[n, 1] + rays.offset[n, 1] + 0.5))
             for a in range(rows):
-                low, high = emit(sources, rays, n, plane, a, released)
+                low, high = emit(sources, rays, n, plane * rows + a, released)
                 at = plane * plane_stride + a * row_stride
                 s = 4 * (a + shift_a) * width + shift_b
                 carry(

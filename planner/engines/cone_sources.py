@@ -57,36 +57,33 @@ def normalised(released: Released, direction: np.ndarray, share: np.ndarray) -> 
 def pack(groups: list[Released], shape: tuple[int, int, int], axis: int) -> Sources:
     """Return the sources for rays along `axis`, in the layout of ``cone_rays.layouts``."""
     order = ((0, 1, 2), (1, 0, 2), (2, 0, 1))[axis]
-    planes, rows, columns = (shape[k] for k in order)
-    first = np.zeros((len(groups), planes * rows), np.int32)
-    last, start = np.zeros_like(first), np.zeros(first.shape, np.int64)
-    energies, tilts, used = [], [], 0
+    rows, columns = shape[order[0]] * shape[order[1]], shape[order[2]]
+    stretches, where, starts, energies, tilts, used = [], [], [], [], [], 0
     for g, group in enumerate(groups):
         index = np.unravel_index(group.voxel, shape)
-        row, column = index[order[0]] * rows + index[order[1]], index[order[2]]
-        ends = np.stack([np.full(planes * rows, columns), np.full(planes * rows, -1)])
-        order_in_row = np.argsort(row * columns + column, kind="stable")
-        by_row = row[order_in_row]
-        opens = np.flatnonzero(np.diff(by_row, prepend=-1))
-        closes = np.append(opens[1:], len(by_row)) - 1
-        ends[0, by_row[opens]] = column[order_in_row[opens]]
-        ends[1, by_row[opens]] = column[order_in_row[closes]]
-        low, high = ends[0], ends[1] + 1
-        width = np.maximum(high - low, 0)
-        begin = np.cumsum(width) - width
-        at = begin[row] + column - low[row]
-        energy = np.zeros((len(group.energy), int(width.sum())), np.float32)
-        tilt = np.zeros((3, energy.shape[1]), np.float32)
-        energy[:, at], tilt[:, at] = group.energy, group.tilt
-        first[g], last[g], start[g] = np.where(width > 0, low, 0), np.where(width > 0, high, 0), used + begin
+        row, column = index[order[0]] * shape[order[1]] + index[order[1]], index[order[2]]
+        in_order = np.argsort(row * columns + column, kind="stable")
+        row, column = row[in_order], column[in_order]
+        opens = np.flatnonzero(np.diff(row, prepend=-1))
+        closes = np.append(opens[1:], len(row)) - 1
+        low, width = column[opens], column[closes] + 1 - column[opens]
+        start = np.cumsum(width) - width
+        # A stretch runs from the first to the last voxel of its row; what lies between and releases nothing is zero.
+        at = np.repeat(start - low, closes + 1 - opens) + column
+        energy, tilt = np.zeros((len(group.energy), int(width.sum())), np.float32), np.zeros((3, width.sum()), np.float32)
+        energy[:, at], tilt[:, at] = group.energy[:, in_order], group.tilt[:, in_order]
+        stretches.append(np.stack([np.full(len(low), g), low, low + width], axis=1))
+        where.append(row[opens])
+        starts.append(used + start)
         energies.append(energy)
         tilts.append(tilt)
         used += energy.shape[1]
-    table = (len(groups), planes, rows)
+    rows_of = np.concatenate(where)
+    by_row = np.argsort(rows_of, kind="stable")
     return Sources(
-        first.reshape(table),
-        last.reshape(table),
-        start.reshape(table),
-        np.ascontiguousarray(np.concatenate(energies, axis=1)),
-        np.ascontiguousarray(np.concatenate(tilts, axis=1)),
+        np.searchsorted(rows_of[by_row], np.arange(rows + 1)),
+        np.concatenate(stretches)[by_row].astype(np.int32),
+        np.concatenate(starts)[by_row].astype(np.int64),
+        np.concatenate(energies, axis=1),
+        np.concatenate(tilts, axis=1),
     )
