@@ -45,23 +45,28 @@ class Layout(NamedTuple):
 class Sources(NamedTuple):
     """Released energy of groups of beams in voxels: stretches of rows where it is not zero.
 
+    Stretches are stored plane by plane, in a plane group by group, in a group row by row.
+
     Attributes
     ----------
-    begin : ndarray of int64, shape (planes * rows + 1,)
-        First stretch of each row.
-    stretch : ndarray of int32, shape (m, 3)
-        Group, first column, one past the last column.
-    start : ndarray of int64, shape (m,)
-        Where the stretch begins in `energy` and `tilt`.
+    blocks : ndarray of int64, shape (planes + 1,)
+        First block of each plane.
+    block : ndarray of int64, shape (b, 3)
+        Stretches of one group in one plane: the group, and the range of `energy` and `tilt` that they fill.
+    rows : ndarray of int64, shape (planes * rows + 1,)
+        First entry of each row in `stretch`.
+    stretch : ndarray of int64, shape (m, 3)
+        First column, one past the last column, where the stretch begins in `energy` and `tilt`.
     energy : ndarray of float32, shape (FIELDS, n)
         Released energy, any unit.
     tilt : ndarray of float32, shape (3, n)
         Direction of flight minus the axis of the group.
     """
 
-    begin: np.ndarray
+    blocks: np.ndarray
+    block: np.ndarray
+    rows: np.ndarray
     stretch: np.ndarray
-    start: np.ndarray
     energy: np.ndarray
     tilt: np.ndarray
 
@@ -95,15 +100,13 @@ class Rays(NamedTuple):
 
 
 @njit_fast
-def emit(sources, rays, n, row, out):
-    """Add to `out` (4, columns) what direction `n` carries from one row of voxels; return the columns touched."""
-    low, high = out.shape[1], 0
+def emit(sources, rays, n, plane, out):
+    """Write to `out` (4, m) what direction `n` carries from the voxels of a plane, in the order of `Sources.energy`."""
     dx, dy, dz = rays.direction[n, 0], rays.direction[n, 1], rays.direction[n, 2]
-    for m in range(sources.begin[row], sources.begin[row + 1]):
-        g, first, last = sources.stretch[m, 0], sources.stretch[m, 1], sources.stretch[m, 2]
-        low, high = min(low, first), max(high, last)
-        start = sources.start[m]
-        end = start + last - first
+    first = sources.blocks[plane]
+    for m in range(first, sources.blocks[plane + 1]):
+        g, start, end = sources.block[m, 0], sources.block[m, 1], sources.block[m, 2]
+        at = start - sources.block[first, 1]
         tx, ty, tz = sources.tilt[0][start:end], sources.tilt[1][start:end], sources.tilt[2][start:end]
         e0, e1 = sources.energy[0][start:end], sources.energy[1][start:end]
         e2, e3 = sources.energy[2][start:end], sources.energy[3][start:end]
@@ -112,14 +115,32 @@ def emit(sources, rays, n, row, out):
             a0, a1, a2, a3 = s0[0], s0[1], s0[2], s0[3]
             b0, b1, b2, b3 = s1[0], s1[1], s1[2], s1[3]
             c0, c1, c2, c3 = s2[0], s2[1], s2[2], s2[3]
-            carried = out[k][first:last]
+            given = out[k][at : at + end - start]
             for i in range(end - start):
                 c = dx * tx[i] + dy * ty[i] + dz * tz[i]
                 level = e0[i] * a0 + e1[i] * a1 + e2[i] * a2 + e3[i] * a3
                 slope = e0[i] * b0 + e1[i] * b1 + e2[i] * b2 + e3[i] * b3
                 bend = e0[i] * c0 + e1[i] * c1 + e2[i] * c2 + e3[i] * c3
-                carried[i] += level + c * (slope + c * bend)
-    return low, high
+                given[i] = level + c * (slope + c * bend)
+
+
+@njit_fast
+def collect(sources, row, first, given, out):
+    """Add to `out` (4, columns) what was emitted in one row; return the columns touched and the energy.
+
+    `given` (4, m) is what `emit` wrote for the plane, whose voxels begin at `first` in `Sources.energy`.
+    """
+    low, high, total = out.shape[1], 0, 0.0
+    for m in range(sources.rows[row], sources.rows[row + 1]):
+        begin, end, at = sources.stretch[m, 0], sources.stretch[m, 1], sources.stretch[m, 2] - first
+        low, high = min(low, begin), max(high, end)
+        for k in range(4):
+            line, emitted, here = out[k][begin:end], given[k][at : at + end - begin], np.float32(0.0)
+            for i in range(end - begin):
+                line[i] += emitted[i]
+                here += emitted[i]
+            total += here
+    return low, high, total
 
 
 @njit_fast
@@ -181,6 +202,12 @@ def sweep(layout, density, sources, rays, deposit, balance):
     planes, rows, columns = layout.shape
     plane_stride, row_stride = layout.strides
     released = np.zeros((4, columns), np.float32)
+    most = 0
+    for plane in range(planes):
+        if sources.blocks[plane + 1] > sources.blocks[plane]:
+            length = sources.block[sources.blocks[plane + 1] - 1, 2] - sources.block[sources.blocks[plane], 1]
+            most = max(most, length)
+    given = np.empty((4, most), np.float32)
     for n in range(rays.sense.shape[0]):
         reach_a = int(np.ceil(abs(rays.slope[n, 0]) * planes)) + 1
         reach_b = int(np.ceil(abs(rays.slope[n, 1]) * planes)) + 1
@@ -192,8 +219,12 @@ def sweep(layout, density, sources, rays, deposit, balance):
             plane = m if rays.sense[n] > 0 else planes - 1 - m
             shift_a = zero_a - int(np.floor(m * rays.slope[n, 0] + rays.offset[n, 0] + 0.5))
             shift_b = zero_b - int(np.floor(m * rays.slope[n, 1] + rays.offset[n, 1] + 0.5))
+            emit(sources, rays, n, plane, given)
+            lit = sources.blocks[plane + 1] > sources.blocks[plane]
+            first = sources.block[sources.blocks[plane], 1] if lit else 0
             for a in range(rows):
-                low, high = emit(sources, rays, n, plane * rows + a, released)
+                low, high, energy = collect(sources, plane * rows + a, first, given, released)
+                balance[0] += energy
                 at = plane * plane_stride + a * row_stride
                 s = 4 * (a + shift_a) * width + shift_b
                 carry(
@@ -210,6 +241,5 @@ def sweep(layout, density, sources, rays, deposit, balance):
                 )
                 if high > low:
                     for k in range(4):
-                        balance[0] += np.sum(released[k, low:high])
                         released[k, low:high] = np.float32(0.0)
         balance[1] += np.sum(carried)

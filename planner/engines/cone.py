@@ -29,7 +29,7 @@ from planner.treatment.machine import Calibration, Machine
 
 GY_PER_MEV_MM3 = 1.602176634e-7
 """Dose of 1 MeV/mm3 at 1 g/cm3, Gy."""
-_GROUP_DEG = 8.0
+_GROUP_DEG = 9.0
 _RAYS_PER_SWEEP = 16
 _FAN_MARGIN = 2
 _PHANTOM_MM, _CALIBRATION_STEP_MM = 300.0, 4.0
