@@ -67,6 +67,16 @@ def mean_fluence(plane, u, v, half_u, half_v):
 
 
 @njit
+def _inside(value, slope, first, last):
+    """Return the part of ``range(first, last)`` where ``value + slope k`` may be >= 0, a step wider at most."""
+    if abs(slope) < 1e-6:
+        return first, (last if value >= -1e-6 * last else first)
+    if slope > 0.0:
+        return max(first, min(int(np.floor(-value / slope)), last)), last
+    return first, min(last, max(int(np.ceil(-value / slope)) + 1, first))
+
+
+@njit
 def release(lattice, media, fan, depths, fluence, table, planes, energy, flight):
     """Add the energy that one beam releases, for the x planes ``planes[0]:planes[1]``.
 
@@ -90,21 +100,34 @@ def release(lattice, media, fan, depths, fluence, table, planes, energy, flight)
     axes, step = fan.axes, lattice.step
     half_u = 0.5 * np.sqrt((step[0] * axes[0]) ** 2 + (step[1] * axes[1]) ** 2 + (step[2] * axes[2]) ** 2)
     half_v = 0.5 * np.sqrt((step[0] * axes[3]) ** 2 + (step[1] * axes[4]) ** 2 + (step[2] * axes[5]) ** 2)
-    high_u = fluence.low[0] + fluence.size[0] * (fluence.integral.shape[0] - 1)
-    high_v = fluence.low[1] + fluence.size[1] * (fluence.integral.shape[1] - 1)
+    # Sides of the field as planes through the source: a voxel may see it where all of m . (x - source) >= -half width.
+    low, size, cells = fluence.low, fluence.size, fluence.integral.shape
+    edges = (
+        (1.0, -low[0], half_u),
+        (-1.0, low[0] + size[0] * (cells[0] - 1), half_u),
+        (1.0, -low[1], half_v),
+        (-1.0, low[1] + size[1] * (cells[1] - 1), half_v),
+    )
     last_w, last_b = table.values.shape[0] - 2, table.values.shape[1] - 2
     for i in range(planes[0], planes[1]):
         x = lattice.origin[0] + i * step[0]
         for j in range(lattice.shape[1]):
             y = lattice.origin[1] + j * step[1]
-            for k in range(lattice.shape[2]):
+            px, py, pz = x - fan.source[0], y - fan.source[1], lattice.origin[2] - fan.source[2]
+            first, last = _inside(px * axes[6] + py * axes[7] + pz * axes[8], step[2] * axes[8], 0, lattice.shape[2])
+            for side in range(4):
+                sign, edge, margin = edges[side]
+                t = 0 if side < 2 else 3
+                mx = sign * axes[t] + edge / fan.sad * axes[6]
+                my = sign * axes[t + 1] + edge / fan.sad * axes[7]
+                mz = sign * axes[t + 2] + edge / fan.sad * axes[8]
+                first, last = _inside(mx * px + my * py + mz * pz + margin, mz * step[2], first, last)
+            for k in range(first, last):
                 u, v, w, r = seen_from(fan, x, y, lattice.origin[2] + k * step[2])
                 if w <= 0.0:
                     continue
                 scale = fan.sad / w
                 hu, hv = half_u * scale, half_v * scale
-                if u + hu < fluence.low[0] or u - hu > high_u or v + hv < fluence.low[1] or v - hv > high_v:
-                    continue
                 water, bone = media[0][i, j, k], media[1][i, j, k]
                 if water + bone <= 0.0:
                     continue
@@ -113,7 +136,10 @@ def release(lattice, media, fan, depths, fluence, table, planes, energy, flight)
                 if photons == 0.0:
                     continue
                 mass = photons * volume * 1e-3
-                p, q = fan_depth(fan, depths[0], u, v, w) / table.step[0], fan_depth(fan, depths[1], u, v, w) / table.step[1]
+                p, q = (
+                    fan_depth(fan, depths[0], u, v, w) / table.step[0],
+                    fan_depth(fan, depths[1], u, v, w) / table.step[1],
+                )
                 m, n = min(int(p), last_w), min(int(q), last_b)
                 a, b = p - m, q - n
                 total = 0.0
@@ -122,7 +148,10 @@ def release(lattice, media, fan, depths, fluence, table, planes, energy, flight)
                     for medium in range(2):
                         t = table.values[m, n, medium, f] * (1.0 - a) * (1.0 - b)
                         t += table.values[m + 1, n, medium, f] * a * (1.0 - b)
-                        t += table.values[m, n + 1, medium, f] * (1.0 - a) * b + table.values[m + 1, n + 1, medium, f] * a * b
+                        t += (
+                            table.values[m, n + 1, medium, f] * (1.0 - a) * b
+                            + table.values[m + 1, n + 1, medium, f] * a * b
+                        )
                         here += t * (water if medium == 0 else bone)
                     energy[f, i, j, k] += np.float32(here * mass)
                     total += here * mass

@@ -1,5 +1,8 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from oracles_cone import energy_in_shells
 
 from kernels.cone import FIELDS
 from phantoms.grid import Grid
@@ -17,7 +20,6 @@ from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.errors import CapabilityError
 from planner.treatment.geometry import beam_frame
 from planner.treatment.machine import Machine
-from oracles_cone import energy_in_shells
 
 ENGINE = CollapsedCone()
 
@@ -41,7 +43,7 @@ def water_box(lateral, depth, step, depth_of_isocentre=100.0):
     return Volume(grid, np.ones(grid.shape, np.float32), Quantity.DENSITY)
 
 
-# EGSnrc (DOSXYZnrc, mohan6, SAD 100, SSD 90 cm): mean dose, Gy per photon, in boxes |x| <= a, |z| <= b (mm) over depths.
+# EGSnrc (DOSXYZnrc, mohan6, SAD 100, SSD 90 cm): mean dose, Gy per photon, in boxes |x| <= a, |z| <= b (mm).
 REFERENCE = [
     (10.0, 1.0, (50, 110), (3.0, 1.0), [((16, 47.5), 6.97411e-12, 6.8e-15), ((52.5, 97.5), 5.22791e-12, 5.3e-15)]),
     (30.0, 2.0, (100, 180), (10.0, 5.0), [((16, 47.5), 8.83839e-13, 5.5e-16), ((52.5, 97.5), 6.74580e-13, 4.3e-16)]),
@@ -81,7 +83,7 @@ def test_kernel_of_one_voxel_in_water_is_the_fitted_point_kernel(field):
     x = grid.origin_mm[0] + step * np.arange(n)
     r = np.sqrt(x[:, None, None] ** 2 + x[:, None] ** 2 + x**2)
     edges = np.array([0.0, 10.0, 20.0, 40.0, 60.0, 80.0])
-    shells = [deposit[(r >= low) & (r < high)].sum() for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    shells = [deposit[(r >= low) & (r < high)].sum() for low, high in pairwise(edges)]
     assert np.cumsum(shells) == pytest.approx(np.cumsum(energy_in_shells(kernel, field, edges)), abs=0.02, rel=0.04)
     forward = deposit[(r > 5) & (0.6 * x[:, None] + 0.8 * x > 0)].sum()
     assert forward > 0.75 * deposit[r > 5].sum()
@@ -114,7 +116,9 @@ def test_released_energy_is_attenuated_bin_by_bin():
 def test_energy_is_conserved_in_a_mixed_volume(point):
     rng = np.random.default_rng(3)
     volume = water_box(80, 80, 4.0, 40.0)
-    density = Volume(volume.grid, rng.choice([0.0, 0.0012, 0.3, 1.0, 1.85, 3.0], size=volume.grid.shape), volume.quantity)
+    density = Volume(
+        volume.grid, rng.choice([0.0, 0.0012, 0.3, 1.0, 1.85, 3.0], size=volume.grid.shape), volume.quantity
+    )
     for beams in ([square(20, 20)], [square(20, 0), square(20, 90), square(20, 200, 30)]):
         _, balance = ENGINE.transport(density, beams, [np.ones(1)] * len(beams), point)
         assert abs(balance.released - balance.deposited - balance.escaped) <= 1e-5 * balance.released
@@ -129,7 +133,9 @@ def test_dose_is_linear_and_the_same_for_any_number_of_threads(point, monkeypatc
     monkeypatch.setenv("LACUNA_THREADS", "2")
     two = ENGINE.transport(volume, beams, weights, point)[0]
     assert np.array_equal(one, two)
-    assert ENGINE.transport(volume, beams, [3 * w for w in weights], point)[0] == pytest.approx(3 * one, rel=1e-4, abs=1e-6 * float(one.max()))
+    assert ENGINE.transport(volume, beams, [3 * w for w in weights], point)[0] == pytest.approx(
+        3 * one, rel=1e-4, abs=1e-6 * float(one.max())
+    )
 
 
 def ball(grid, centre, radius):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from oracles_cone import follow_ray
 
 from kernels.cone import FIELDS, SLOWEST_RATE, Layout, Rays, Sources, sweep
-from oracles_cone import follow_ray
 
 
 def one_ray(direction, step, jitter=(0.0, 0.0), weights=None):
@@ -49,7 +49,9 @@ def case():
     return density, energy
 
 
-@pytest.mark.parametrize(("direction", "jitter"), [((1, 0, 0), (0, 0)), ((1, 0.4, -0.7), (0.3, -0.45)), ((1, -1, 1), (0.49, 0.2))])
+@pytest.mark.parametrize(
+    ("direction", "jitter"), [((1, 0, 0), (0, 0)), ((1, 0.4, -0.7), (0.3, -0.45)), ((1, -1, 1), (0.49, 0.2))]
+)
 def test_sweep_is_direct_superposition_along_every_ray(case, direction, jitter):
     density, energy = case
     step = (2.0, 2.5, 3.0)
@@ -89,7 +91,9 @@ def test_dense_matter_keeps_its_energy(case):
     density, energy = case
     weights = np.zeros((4, FIELDS))
     weights[3] = 1.0
-    deposit, (_, escaped) = swept(np.full(density.shape, 8.0), energy, one_ray((1, 0.1, 0), (9.0, 9.0, 9.0), (0, 0), weights)[0])
+    deposit, (_, escaped) = swept(
+        np.full(density.shape, 8.0), energy, one_ray((1, 0.1, 0), (9.0, 9.0, 9.0), (0, 0), weights)[0]
+    )
     assert deposit.sum() == pytest.approx(energy.sum(), rel=1e-4)
     assert escaped < 1e-6 * energy.sum()
 
@@ -102,6 +106,8 @@ def test_tilt_turns_the_share_with_the_photon():
     sources = sources_of(energy)
     sources.tilt[:, 13] = (0.1, 0.3, -0.2)
     balance = np.zeros(2)
-    sweep(Layout((3, 3, 3), (9, 3)), density.astype(np.float32).ravel(), sources, rays, np.zeros(27, np.float32), balance)
+    sweep(
+        Layout((3, 3, 3), (9, 3)), density.astype(np.float32).ravel(), sources, rays, np.zeros(27, np.float32), balance
+    )
     c = unit @ np.array([0.1, 0.3, -0.2])
     assert balance[0] == pytest.approx(4 * (0.25 + 0.5 * c - 0.25 * c * c), rel=1e-5)

@@ -6,10 +6,11 @@ carries all groups (``kernels.cone``). Dose is to the local medium. Outside the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 
-from kernels.cone import FIELDS, sweep
+from kernels.cone import FIELDS, Layout, Rays, Sources, sweep
 from kernels.raytrace import Fan, trace_fan
 from kernels.terma import FluencePlane, release
 from kernels.threads import chunks, run_chunks
@@ -24,6 +25,7 @@ from planner.engines.fluence import fluence_plane, solid_angle
 from planner.engines.media import Media, media_of
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.dose import Dose
+from planner.treatment.errors import CapabilityError
 from planner.treatment.geometry import BeamFrame, beam_frame
 from planner.treatment.machine import Calibration, Machine
 
@@ -84,6 +86,18 @@ class CollapsedCone:
         ignored = ignores_field(self.name, self.can, machine, ignore_field)
         data, _ = self.transport(density, beams, weights, machine)
         return Dose(Volume(density.grid, data, Quantity.DOSE), f"{self.name} {__version__}", ignored)
+
+    def influence(
+        self, density: Volume, beams: Sequence[Beam], machine: Machine, points_mm: np.ndarray, *, ignore_field: bool
+    ) -> NoReturn:
+        """Refuse: a collapsed cone computes whole plans; the influence of single bixels is the pencil beam's.
+
+        Raises
+        ------
+        CapabilityError
+            Always.
+        """
+        raise CapabilityError(f"engine '{self.name}' has no influence of single bixels: choose one with INFLUENCE")
 
     def transport(
         self, density: Volume, beams: Sequence[Beam], weights: Sequence[np.ndarray], machine: Machine
@@ -208,19 +222,30 @@ def superpose(
         chosen = np.flatnonzero(main == axis)
         if not len(chosen):
             continue
-        sources = pack(exact, grid.shape, axis)
         turned = (2, 0, 1) if axis == 2 else (0, 1, 2)
         seen = np.ascontiguousarray(stopping.transpose(turned))
-
-        def one(part: np.ndarray, axis=axis, layout=layout, sources=sources, seen=seen) -> tuple[np.ndarray, float]:
-            deposit, balance = np.zeros(seen.size, np.float32), np.zeros(2)
-            sweep(layout, seen.ravel(), sources, rays_along(axis, part, cones, share, grid.spacing_mm), deposit, balance)
-            return deposit.reshape(seen.shape), float(balance[1])
-
-        for deposit, lost in run_chunks(one, [(chosen[low:high],) for low, high in chunks(len(chosen), _RAYS_PER_SWEEP)]):
+        task = _Batch(layout, seen, pack(exact, grid.shape, axis))
+        batches = [chosen[low:high] for low, high in chunks(len(chosen), _RAYS_PER_SWEEP)]
+        rays = [(rays_along(axis, batch, cones, share, grid.spacing_mm),) for batch in batches]
+        for deposit, lost in run_chunks(task.sweep, rays):
             total += deposit.transpose(np.argsort(turned))
             escaped += lost
     return total, escaped
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """What all sweeps along one axis share."""
+
+    layout: Layout
+    stopping: np.ndarray
+    sources: Sources
+
+    def sweep(self, rays: Rays) -> tuple[np.ndarray, float]:
+        """Return the energy that the rays deposit and the energy that leaves with them."""
+        deposit, balance = np.zeros(self.stopping.size, np.float32), np.zeros(2)
+        sweep(self.layout, self.stopping.ravel(), self.sources, rays, deposit, balance)
+        return deposit.reshape(self.stopping.shape), float(balance[1])
 
 
 def _frame(beam: Beam, machine: Machine) -> BeamFrame:

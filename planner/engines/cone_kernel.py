@@ -22,7 +22,7 @@ DEEP_MM = 200.0
 WIDTHS_MM = (9.0, 9.0, 90.0, 90.0)
 """Field widths, for the four fields of released energy, whose output a finite set of directions must keep."""
 RANGE_POWER = 1.25
-"""Electron ranges grow as this power of the photon energy: between tabulated energies, primary kernels are stretched so.
+"""Electron ranges grow as this power of the photon energy: primary kernels are stretched so between tabulated energies.
 Fitted to `edk_6MV` against its own monoenergetic parts: cumulative energy within 0.15 % of the photon's energy."""
 RANGE_SCALE = 0.95
 """Factor on the radii of the primary kernels, fitted to the 1x1 and 3x3 cm fields of the EGSnrc reference: output,
@@ -101,13 +101,14 @@ def point_kernel(energy: float) -> tuple[np.ndarray, np.ndarray]:
     table = energy_deposition()
     position = np.interp(np.log(energy), np.log(table.energies_mev), np.arange(len(table.energies_mev)))
     lower = min(int(position), len(table.energies_mev) - 2)
-    mixed = [0.0, 0.0]
+    shape = table.primary.shape[1:]
+    mixed_primary, mixed_scatter = np.zeros(shape), np.zeros(shape)
     for index, weight in ((lower, lower + 1 - position), (lower + 1, position - lower)):
         stretch = RANGE_SCALE * (energy / table.energies_mev[index]) ** RANGE_POWER
         primary, scatter = table.primary[index], table.scatter[index]
-        mixed[0] = mixed[0] + weight * _stretched(primary, table.r_edges_mm, stretch) / primary.sum()
-        mixed[1] = mixed[1] + weight * scatter / (1.0 - primary.sum())
-    return mixed[0], mixed[1]
+        mixed_primary += weight * _stretched(primary, table.r_edges_mm, stretch) / primary.sum()
+        mixed_scatter += weight * scatter / (1.0 - primary.sum())
+    return mixed_primary, mixed_scatter
 
 
 def _stretched(kernel: np.ndarray, edges: np.ndarray, stretch: float) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Directions of the collapsed cones, and what share of a beam's energy goes along each.
 
 One beam: rings about its axis, dense forwards where kernels are steep. Many beams: a spiral of equal cones over the
-whole sphere, fixed in the patient, shared by all. The share of a cone is the kernel at its direction times its solid angle
-(averaging the kernel over the cone blurs it a second time: 0.14 % of the dose on the axis of a 1x1 cm field), a
+whole sphere, fixed in the patient, shared by all. The share of a cone is the kernel at its direction times its solid
+angle (averaging the kernel over the cone blurs it a second time: 0.14 % of the dose on the axis of a 1x1 cm field), a
 parabola in the cosine to the photon's flight, so that every voxel has its own tilt.
 """
 

@@ -48,7 +48,7 @@ def media_of(density: np.ndarray, spacing_mm: tuple[float, float, float]) -> Med
     stopping = density
     if gas.any():
         # Vacuum around the volume is as open as gas.
-        box = [max(1, int(round(_NEAR_MM / step)) | 1) for step in spacing_mm]
+        box = [max(1, round(_NEAR_MM / step) | 1) for step in spacing_mm]
         share = uniform_filter(gas.astype(np.float32), box, mode="nearest")
         openness = np.clip(2.0 * share, 0.0, 1.0)
         stopping = np.where(gas, density * (AIR_ELECTRONS + openness * (OPEN_AIR - AIR_ELECTRONS)), density)
