@@ -184,6 +184,32 @@ def carry(path, density, carried, released, deposit):
 
 
 @njit_fast
+def carry_dark(path, density, carried, deposit):
+    """Do what `carry` does where nothing is released."""
+    s0, s1, s2, s3 = carried
+    for b in range(density.shape[0]):
+        t = path * density[b]
+        f = _ONE - t * (_HALF - t * (_SIXTH - t * (_24TH - t * _120TH)))
+        e = t * f
+        stays0 = s0[b] * e
+        s0[b] -= stays0
+        e *= _ONE + (_ONE - e)
+        stays1 = s1[b] * e
+        s1[b] -= stays1
+        e *= _ONE + (_ONE - e) * (_TWO - e)
+        e *= _ONE + (_ONE - e)
+        e *= _ONE + (_ONE - e)
+        e *= _ONE + (_ONE - e)
+        stays2 = s2[b] * e
+        s2[b] -= stays2
+        e *= _ONE + (_ONE - e)
+        e *= _ONE + (_ONE - e)
+        stays3 = s3[b] * e
+        s3[b] -= stays3
+        deposit[b] += stays0 + stays1 + stays2 + stays3
+
+
+@njit_fast
 def sweep(layout, density, sources, rays, deposit, balance):
     """Transport all directions of `rays` through the lattice.
 
@@ -227,18 +253,17 @@ def sweep(layout, density, sources, rays, deposit, balance):
                 balance[0] += energy
                 at = plane * plane_stride + a * row_stride
                 s = 4 * (a + shift_a) * width + shift_b
-                carry(
-                    rays.path[n],
-                    density[at : at + columns],
-                    (
-                        carried[s : s + columns],
-                        carried[s + width : s + width + columns],
-                        carried[s + 2 * width : s + 2 * width + columns],
-                        carried[s + 3 * width : s + 3 * width + columns],
-                    ),
-                    (released[0], released[1], released[2], released[3]),
-                    deposit[at : at + columns],
+                here, keep = density[at : at + columns], deposit[at : at + columns]
+                rows_of_ray = (
+                    carried[s : s + columns],
+                    carried[s + width : s + width + columns],
+                    carried[s + 2 * width : s + 2 * width + columns],
+                    carried[s + 3 * width : s + 3 * width + columns],
                 )
+                if high > low:
+                    carry(rays.path[n], here, rows_of_ray, (released[0], released[1], released[2], released[3]), keep)
+                else:
+                    carry_dark(rays.path[n], here, rows_of_ray, keep)
                 if high > low:
                     for k in range(4):
                         released[k, low:high] = np.float32(0.0)
