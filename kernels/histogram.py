@@ -20,8 +20,6 @@ from kernels.types import Lattice
 CUT_SPLIT = 5
 CUT_PIECES = 3
 MOST_SPLIT = 5
-# Share of the maximum dose that a sub-voxel may span before its voxel is split further.
-SPAN = 0.02
 # A peak between samples may exceed the highest of them by this at most.
 BULGE = 0.95
 
@@ -39,6 +37,8 @@ class Histogram(NamedTuple):
     Attributes
     ----------
     bin_gy : float
+    span_gy : float
+        Dose range across a voxel from which it is split.
     curve : ndarray (bins + 3,)
         Second derivative of the volume, mm3, that receives less than a dose; bin 1 is dose 0.
     extremes : ndarray (4,)
@@ -46,6 +46,7 @@ class Histogram(NamedTuple):
     """
 
     bin_gy: float
+    span_gy: float
     curve: np.ndarray
     extremes: np.ndarray
 
@@ -92,6 +93,17 @@ def _smooth(dose, variation, x, y, z):
 
 
 @njit
+def read_points(dose: Dose, points: np.ndarray, outside: float, out: np.ndarray) -> None:
+    """Write to `out` (n,) the dose at `points` (n, 3), mm; `outside` beyond the grid."""
+    variation = np.empty(6)
+    for n in range(points.shape[0]):
+        x, y, z = points[n, 0], points[n, 1], points[n, 2]
+        _variation(dose, x, y, z, variation)
+        d = _smooth(dose, variation, x, y, z)
+        out[n] = outside if math.isnan(d) else d
+
+
+@njit
 def _deposit(d, width, share, into):
     """Add a volume `share` (mm3) whose dose is spread evenly over `width` (Gy) about `d`; nothing if `d` is NaN."""
     if math.isnan(d):
@@ -109,15 +121,18 @@ def _deposit(d, width, share, into):
 @njit
 def _whole_voxel(h, centre, volume, split, dose, variation, into):
     """Add a voxel without a surface in it, as ``split**3`` sub-voxels."""
-    width = 0.0
+    width, mean = 0.0, 0.0
     for axis in range(3):
-        width += (variation[axis] * h[axis] / (dose.lattice.step[axis] * split)) ** 2
+        edge = h[axis] / (dose.lattice.step[axis] * split)
+        width += (variation[axis] * edge) ** 2
+        # The mean over a sub-voxel differs from the dose at its centre.
+        mean += variation[axis + 3] * edge * edge / 24.0
     width = math.sqrt(width)
     for n in range(split**3):
         u = centre[0] + ((n // (split * split) + 0.5) / split - 0.5) * h[0]
         v = centre[1] + ((n // split % split + 0.5) / split - 0.5) * h[1]
         w = centre[2] + ((n % split + 0.5) / split - 0.5) * h[2]
-        d = _smooth(dose, variation, u, v, w)
+        d = _smooth(dose, variation, u, v, w) + mean
         _deposit(d, width, volume / split**3, into)
 
 
@@ -185,7 +200,6 @@ def accumulate(lattice, f, ids, patches, dose, planes, into):
     """
     h = lattice.step
     voxel = h[0] * h[1] * h[2]
-    wanted = SPAN * into.bin_gy * (into.curve.shape[0] - 3)
     variation, centre, depths = np.empty(6), np.empty(3), np.empty(CUT_SPLIT * CUT_SPLIT)
     for i in range(planes[0], planes[1]):
         centre[0] = lattice.origin[0] + i * h[0]
@@ -204,8 +218,9 @@ def accumulate(lattice, f, ids, patches, dose, planes, into):
                     continue
                 span = 0.0
                 for axis in range(3):
-                    span += (variation[axis] * h[axis] / dose.lattice.step[axis]) ** 2
-                split = min(int(math.sqrt(span) / wanted) + 1, MOST_SPLIT)
+                    edge = h[axis] / dose.lattice.step[axis]
+                    span += (variation[axis] * edge) ** 2 + (variation[axis + 3] * edge * edge) ** 2
+                split = min(int(math.sqrt(span) / into.span_gy) + 1, MOST_SPLIT)
                 _whole_voxel(h, centre, volume, split, dose, variation, into)
 
 

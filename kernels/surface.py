@@ -15,8 +15,8 @@ from kernels.plane import LINES, bulge, distance_of_fraction
 
 # Columns of a patch: d, n (3), K (6); d in mm from the voxel's centre to the surface along -n.
 PATCH = 10
-# Occupancies closer than this to 0 or 1 count as empty or full.
-EMPTY = 1e-3
+# Occupancies closer than this to 0 or 1 count as empty or full: one step of an eight-bit mask.
+EMPTY = 4e-3
 
 
 def stencil(sigma_voxels: float) -> np.ndarray:
@@ -214,6 +214,13 @@ def fit_patches(f, binary, h, stencils, sigma, cells, rows, out):
             g = min(max(field[0], 1e-3), 1.0 - 1e-3)
             spread = 0.5 * (K[0] * sigma[0] ** 2 + K[1] * sigma[1] ** 2 + K[2] * sigma[2] ** 2)
             d = -width * quantile_normal(g) - spread
+            # The mask knows on which side the centre is. Where the smoothed one errs by far (a sheet thinner than the
+            # smoothing), the surface is the face of the voxel.
+            half = 0.5 * max(abs(nx) * h[0], abs(ny) * h[1], abs(nz) * h[2])
+            side = -1.0 if f[i, j, k] > 0.5 else 1.0
+            if d * side < -0.5 * half:
+                d = side * half
+                K[:] = 0.0
         else:
             flat = distance_of_fraction(f[i, j, k], nx, ny, nz, h[0], h[1], h[2])
             d = flat - bulge(flat, nx, ny, nz, K, h, points)

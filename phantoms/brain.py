@@ -8,7 +8,7 @@ from phantoms.shapes import Box, Ellipsoid, Shape, Torus, union
 from phantoms.skull import SIDES, Frame, mirrored, posterior_fossa
 
 # Depth of sulci and thickness of the cortical ribbon: Fischl 2000 (2-3 mm, mean 2.5); sulci reach 10-20 mm.
-_SULCUS_MM = 17.0
+_SULCUS_MM = 14.0
 CORTEX_MM = 2.7
 # No sulcus comes nearer to the corpus callosum and the basal nuclei.
 _RIM_OF_CORE_MM = 5.0
@@ -71,7 +71,7 @@ def pial_distance(
     """Return the signed distance, mm, to the folded surface of the cerebrum.
 
     Sulci are the zero surfaces of a noise drawn on a ball, carried inwards along its rays: sheets at right angles to
-    the surface, up to 17 mm deep.
+    the surface, up to about 18 mm deep.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def pial_distance(
     apart = np.abs(folds.sheet_mm(x * stretch, y * stretch, z * stretch)) / stretch
     depth = -surface[near]
     bottom = _SULCUS_MM + 4.0 * np.tanh(folds.at(z * stretch, x * stretch, y * stretch))
-    half_width = 0.5 * np.float32(width_mm) * (1.25 - 0.6 * np.clip(depth / bottom, 0.0, 1.0))
+    half_width = 0.5 * np.float32(width_mm) * (1.15 - 0.7 * np.clip(depth / bottom, 0.0, 1.0))
     sulcus = np.maximum(np.maximum(apart - half_width, depth - bottom), _RIM_OF_CORE_MM + 1.0 - unfolded[near])
     surface[near] = np.maximum(surface[near], -sulcus)
     return surface

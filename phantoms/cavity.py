@@ -11,8 +11,8 @@ from phantoms.lesion import Form
 from phantoms.structure import Role, Structure
 
 # Sub-voxels are at most this wide, so that volumes of a cubic centimetre hold on coarse grids too.
-_FINEST_MM = 1.0
-_GROWTH_STEPS = 8
+_FINEST_MM = 1.5
+_GROWTH_STEPS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +109,8 @@ def fitted_patch(
     ValueError
         If the volume does not fit into `within` near the centre.
     """
+    if within is not None and within.volume_cc < volume_cc:
+        raise ValueError(f"a volume of {volume_cc:.2f} cc does not fit into the {within.volume_cc:.2f} cc of its room")
     ball = float(np.cbrt(volume_cc * 1000.0 * 3.0 / (4.0 * np.pi)))
     reach = 1.55 * ball + 3.0 * max(grid.spacing_mm)
     for _ in range(_GROWTH_STEPS):

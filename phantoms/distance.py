@@ -17,6 +17,8 @@ from phantoms.volume import Quantity, Volume
 
 _SMOOTHING = {False: 1.0, True: 1.5}
 _FLOOR = 0.75
+# Binary masks of fewer voxels have no surface to smooth: their voxels count as they are.
+_SMALL = 64
 _PLANES = 8
 
 
@@ -46,16 +48,21 @@ def is_binary(occupancy: np.ndarray) -> bool:
     return not bool(((occupancy > EMPTY) & (occupancy < 1 - EMPTY)).any())
 
 
+def has_surface(structure: Structure) -> bool:
+    """Whether a structure occupies any voxel by more than a trace, so that distances from it can be told."""
+    return bool((structure.occupancy > EMPTY).any())
+
+
 def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0, 0)) -> Surface:
     """Return the surface of a structure on its own window, cropped and padded by at least `margin_voxels`."""
-    binary = is_binary(structure.occupancy)
+    binary = is_binary(structure.occupancy) and np.count_nonzero(structure.occupancy > EMPTY) >= _SMALL
     step = np.asarray(structure.grid.spacing_mm)
     width = _SMOOTHING[binary] * max(float(np.cbrt(step.prod())), _FLOOR * float(step.max()))
     # A voxel that averages has smoothed already, with the variance of its own width.
     sigma = np.sqrt(width**2 - (0.0 if binary else 1.0) * step**2 / 12.0)
     x, y, z = (stencil(float(s)) for s in sigma / step)
     radius = (x.shape[1] // 2, y.shape[1] // 2, z.shape[1] // 2)
-    occupied = structure.occupancy > EMPTY
+    occupied = structure.occupancy > (EMPTY if has_surface(structure) else 0.0)
     low, high = [], []
     for axis in range(3):
         hit = np.flatnonzero(occupied.any(axis=tuple({0, 1, 2} - {axis})))
@@ -95,7 +102,7 @@ def distance_field(structure: Structure, reach_mm: float) -> Volume:
     ValueError
         If the structure is empty.
     """
-    if not (structure.occupancy > EMPTY).any():
+    if not has_surface(structure):
         raise ValueError(f"structure {structure.name} is empty: it has no surface to measure from")
     h = structure.grid.spacing_mm
     reach = reach_mm + 2.0 * max(h)
@@ -137,7 +144,7 @@ def occupancy_of(distance: Volume, level_mm: float = 0.0) -> np.ndarray:
     """
     out = np.empty(distance.grid.shape, np.float32)
     run_chunks(
-        lambda lo, hi: fraction_inside(distance.data, distance.grid.spacing_mm, level_mm, (lo, hi), out),
+        lambda lo, hi: fraction_inside(distance.data, distance.grid.spacing_mm, float(level_mm), (lo, hi), out),
         chunks(distance.grid.shape[0], _PLANES),
     )
     return out
@@ -168,13 +175,13 @@ def level_surface(distance: Volume, level_mm: float = 0.0) -> Samples:
         Signed distance, mm, that reaches beyond the level.
     level_mm : float
     """
-    phi, lattice = distance.data, distance.grid.lattice
+    phi, lattice, level = distance.data, distance.grid.lattice, float(level_mm)
     planes = chunks(distance.grid.shape[0], _PLANES)
-    counts = run_chunks(lambda lo, hi: count_level(phi, lattice.step, level_mm, (lo, hi)), planes)
+    counts = run_chunks(lambda lo, hi: count_level(phi, lattice.step, level, (lo, hi)), planes)
     ends = np.cumsum(counts)
     points, area = np.empty((int(ends[-1]), 3)), np.empty(int(ends[-1]))
     run_chunks(
-        lambda lo, hi, start, end: sample_level(lattice, phi, level_mm, (lo, hi), points[start:end], area[start:end]),
+        lambda lo, hi, start, end: sample_level(lattice, phi, level, (lo, hi), points[start:end], area[start:end]),
         [(lo, hi, end - n, end) for (lo, hi), n, end in zip(planes, counts, ends, strict=True)],
     )
     return Samples(points, area)

@@ -134,8 +134,9 @@ def painted(head: Head, grid: Grid, signals: Mapping[str, Mapping[str, float]]) 
     painter.brain()
     painter.small_parts()
     canvas = painter.canvas
+    texture = painter.texture()
     for name in signals:
-        canvas.maps[name] *= painter.texture()
+        canvas.maps[name] *= texture
     painter.keep("skull", grid, canvas.maps.pop("bone"))
     white = np.rint(canvas.maps.pop("white") * np.float32(255.0)).astype(np.uint8)
     return Background(grid, canvas.maps, white, painter.structures)
@@ -193,9 +194,10 @@ class _Painter:
         """Calvaria with its two tables and diploe, skull base, face, jaw and cervical spine."""
         noise = sampled_noise(self.head.coarse, self.grid)
         thick = np.float32(self.head.skull_mm) * (1 + np.float32(0.09) * noise)
-        self.layer("cortical_bone", self.vault - thick)
-        self.layer("diploe", np.maximum(self.vault - thick + np.float32(1.9), np.float32(1.6) - self.vault))
-        deep = self.skin + np.float32(4.0)
+        deep = self.skin + np.float32(3.5)
+        outer = np.maximum(self.vault - thick, deep)
+        self.layer("cortical_bone", outer)
+        self.layer("diploe", np.maximum(outer + np.float32(1.9), np.float32(1.6) - self.vault))
         for bone in (skull.skull_base(self.frame), skull.face_bones(self.frame), skull.mandible(self.frame)):
             self.draw("cortical_bone", bone, within=deep)
             self.draw("marrow", bone.grown(-2.4), within=deep + 2.0)
@@ -208,7 +210,8 @@ class _Painter:
         """Air with its mucosa, mastoid cells, and the CSF of skull and spinal canal."""
         air = skull.airways(self.frame)
         cavities = skull.sinuses(self.frame)
-        self.draw("mucosa", air.grown(1.8) | cavities.grown(0.9))
+        self.draw("mucosa", air.grown(1.8) | cavities.grown(0.9), within=self.skin)
+        self.skin = np.empty(0, np.float32)  # not used again, and 40 MB at 1 mm
         self.draw("air", air | cavities)
         self.draw("mucosa", skull.turbinates(self.frame))
         self.draw("muscle", skull.septum(self.frame))
@@ -279,8 +282,11 @@ class _Painter:
 
     def texture(self) -> np.ndarray:
         """Return the smooth variation of the signal within tissues, about 1."""
-        coarse, fine = sampled_noise(self.head.coarse, self.grid), sampled_noise(self.head.fine, self.grid)
-        return np.float32(1.0) + np.float32(0.025) * coarse + np.float32(0.02) * fine
+        texture = sampled_noise(self.head.coarse, self.grid)
+        texture *= np.float32(0.025)
+        texture += np.float32(1.0)
+        texture += np.float32(0.02) * sampled_noise(self.head.fine, self.grid)
+        return texture
 
     def small_parts(self) -> None:
         """Chiasm, cochleae, pituitary, meninges and vessels."""

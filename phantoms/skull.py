@@ -85,7 +85,9 @@ def skin(frame: Frame, over_mm: float) -> Shape:
     lips = frame.ball((0, -92, -60), (20, 9, 11))
     ears = [frame.ball((side * 79, 12, -8), (5, 15, 29)) for side in SIDES.values()]
     brow = frame.ball((0, -78, 8), (46, 14, 10))
-    return union(union(body, nose, lips, brow, width=10.0), *ears, width=5.0)
+    temples = frame.ball((0, -22, -9), (73, 62, 34))
+    lids = [frame.ball((side * 32, -77.5, -7), (16, 15.5, 15)) for side in SIDES.values()]
+    return union(union(body, temples, nose, lips, brow, *lids, width=10.0), *ears, width=5.0)
 
 
 def deep_face(frame: Frame) -> Shape:

@@ -30,18 +30,21 @@ BRAIN_LEVELS = (
     Cited(1.4, "below fat, which would bridge to orbits and scalp; white matter lies at 1.1-1.3", "assumed"),
 )
 DARK_LEVEL = Cited(0.35, "halfway between cortical bone and muscle, of the local signal", "assumed")
+SMALL_PART = Cited(
+    0.05, "fiducial tubes together hold some 20 cc, the scalp several hundred; of the largest part", "assumed"
+)
 # Millimetres.
-DETACH_MM = Cited(3.0, "fiducials, bars and pins are thinner than twice this", "assumed")
+DETACH_MM = Cited(2.5, "fiducials, bars and pins are thinner than twice this", "assumed")
 CLOSE_SKIN_MM = Cited(6.0, "ear canals are up to 9 mm wide", "assumed")
-SCALP_MM = Cited(8.0, "scalp and outer table: nowhere is brain closer to air", "assumed")
-NECK_MM = Cited(4.5, "nerves and vessels that join brain to orbit and neck are thinner than twice this", "assumed")
+SCALP_MM = Cited(7.0, "scalp and outer table: nowhere is brain closer to air", "assumed")
+NECK_MM = Cited(4.0, "nerves and vessels that join brain to orbit and neck are thinner than twice this", "assumed")
 SULCUS_MM = Cited(10.0, "sulci, fissures and cisterns are narrower than twice this", "assumed")
 VAULT_MM = Cited(30.0, "parasagittal CSF spaces under the vertex; the vault is convex", "assumed")
 CSF_MM = Cited(2.0, "CSF and dura between cortex and inner table", "assumed")
 SKULL_REACH_MM = Cited(15.0, "thickest skull away from the base", "assumed")
 DIPLOE_MM = Cited(3.0, "half the thickness of the diploe between the dark tables", "assumed")
 THIN_SKULL_MM = Cited(3.0, "thinnest skull that is assumed where none is seen", "assumed")
-SINUS_MM = Cited(4.5, "dark places thicker than twice this are air, not bone", "assumed")
+SINUS_MM = Cited(4.0, "dark places thicker than twice this are air, not bone", "assumed")
 AIR_MARGIN_MM = 10.0
 _DEEP_MM = 30.0
 _LEAST_BRAIN_CC = 300.0
@@ -114,14 +117,20 @@ def _outline(smooth: np.ndarray, step: float) -> tuple[np.ndarray, _Levels]:
     if len(bright) * step**3 < 1000 * _LEAST_BRAIN_CC:
         raise ValueError("no head found: too little of the image lies above its background")
     tissue = float(np.median(bright))
+    if tissue < 5 * noise:
+        raise ValueError(f"no head found: the signal ({tissue:.3g}) hardly rises above the background ({noise:.3g})")
     mask = smooth > max(3 * noise, SKIN_LEVEL.value * tissue)
-    core = _largest(_depth(mask, step) > DETACH_MM.value)
-    head = _largest(mask & (_away(core, step) <= 1.5 * DETACH_MM.value))
+    # Scalp that a dark skull parts from the brain is large; fiducials and bars are small.
+    solid = _filled(_without_small(mask))
+    core = _largest(_depth(solid, step) > DETACH_MM.value)
+    head = _largest(solid & (_away(core, step) <= DETACH_MM.value + 2.0))
     # The neck goes on below the image: sealed there, the airways are holes.
-    closed = _closed(np.pad(head, ((0, 0), (0, 0), (1, 0)), mode="edge"), CLOSE_SKIN_MM.value, step)[:, :, 1:]
-    for k in range(closed.shape[2]):
-        closed[:, :, k] = ndimage.binary_fill_holes(closed[:, :, k])
-    return closed, _Levels(noise, tissue)
+    sealed = np.pad(head, ((0, 0), (0, 0), (1, 0)), mode="edge")
+    closed = _filled(_closed(sealed, CLOSE_SKIN_MM.value, step)[:, :, 1:])
+    if closed.mean() > 0.95:
+        raise ValueError("no head found: there is no background about it")
+    # A low threshold takes in the voxels on the slope of the edge: the skin lies one layer further in.
+    return ndimage.binary_erosion(closed, border_value=1), _Levels(noise, tissue)
 
 
 def _brain(sharp: np.ndarray, deep: np.ndarray, tissue: float, step: float) -> np.ndarray:
@@ -129,10 +138,8 @@ def _brain(sharp: np.ndarray, deep: np.ndarray, tissue: float, step: float) -> n
     low, high = BRAIN_LEVELS
     like = (sharp > low.value * tissue) & (sharp < high.value * tissue) & (deep > SCALP_MM.value)
     core = _largest(_depth(like, step) > NECK_MM.value)
-    parts = like & (_away(core, step) <= NECK_MM.value + 2.0)
-    brain = _closed(parts, SULCUS_MM.value, step) & (deep > SCALP_MM.value)
-    for k in range(brain.shape[2]):
-        brain[:, :, k] = ndimage.binary_fill_holes(brain[:, :, k])
+    parts = like & (_away(core, step) <= NECK_MM.value + 2.5)
+    brain = _filled(_closed(parts, SULCUS_MM.value, step) & (deep > SCALP_MM.value))
     if brain.sum() * step**3 < 1000 * _LEAST_BRAIN_CC:
         raise ValueError(f"no brain found in the head (less than {_LEAST_BRAIN_CC:.0f} cc): is the image T1-weighted?")
     return brain
@@ -161,8 +168,8 @@ def _skull_and_air(
     local = ndimage.gaussian_filter(sharp * lit, sigma) / np.maximum(ndimage.gaussian_filter(lit, sigma), 1e-3)
     threshold = np.maximum(DARK_LEVEL.value * np.minimum(local, levels.tissue), 1.6 * levels.noise)
     dark = (sharp < threshold) & ~intracranial & (deep > THIN_SKULL_MM.value)
-    seeds = (_depth(dark, step) > SINUS_MM.value) & (away > SINUS_MM.value)
-    air = dark & (_away(seeds, step) <= SINUS_MM.value + 1.0) & (away > CSF_MM.value)
+    seeds = (_depth(dark, step) > SINUS_MM.value) & (away > SINUS_MM.value + 1.0)
+    air = dark & (_away(seeds, step) <= SINUS_MM.value + 1.5) & (away > CSF_MM.value)
     bone = dark & ~air & (away < SKULL_REACH_MM.value)
     shell = _closed(bone | intracranial, DIPLOE_MM.value, step) | (away <= THIN_SKULL_MM.value)
     return shell & ~intracranial & ~air & (deep > THIN_SKULL_MM.value), air
@@ -208,10 +215,24 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     return labels == sizes.argmax()
 
 
+def _without_small(mask: np.ndarray) -> np.ndarray:
+    """Return a mask without the connected parts that are small beside the largest."""
+    labels, _ = ndimage.label(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes >= SMALL_PART.value * sizes.max())[labels] & mask
+
+
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """Return a mask with the holes of its axial slices filled."""
+    return np.stack([ndimage.binary_fill_holes(mask[:, :, k]) for k in range(mask.shape[2])], axis=2)
+
+
 def _depth(mask: np.ndarray, step: float) -> np.ndarray:
-    """Return the distance, mm, of mask voxels to the outside; the edge of the image is not outside."""
+    """Return the distance, mm, of mask voxels to the outer voxels' faces; the edge of the image is not outside."""
     padded = np.pad(mask, 1, mode="edge")
-    return ndimage.distance_transform_edt(padded, sampling=step)[1:-1, 1:-1, 1:-1].astype(np.float32)
+    depth = ndimage.distance_transform_edt(padded, sampling=step)[1:-1, 1:-1, 1:-1]
+    return np.maximum(depth - step / 2, 0.0).astype(np.float32)
 
 
 def _away(mask: np.ndarray, step: float) -> np.ndarray:

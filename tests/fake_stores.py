@@ -16,10 +16,10 @@ STRATEGIES = [
 ]
 TITLE = "Three ways to time radiosurgery of a resection cavity"
 ENDPOINTS = [
-    "cavity.rim_coverage_percent",
-    "cavity.marginal_dose_gy",
+    "cavity.rim_0mm_percent",
+    "cavity.rim_0mm_min_gy",
     "brain_minus_target.V12_cc",
-    "ptv.gradient_index",
+    "ptv.gi",
 ]
 CENTRE = np.array([22.0, -18.0, 30.0])
 ORGANS = {"brainstem": ((0.0, 25.0, -25.0), 13.0), "chiasm": ((0.0, -18.0, -12.0), 5.0)}
@@ -121,11 +121,11 @@ def records(scene: Scene, case: str) -> pd.DataFrame:
             ("ptv", "V100_percent", "%"): 98.5 - 1.2 * lost,
             ("ptv", "D98_gy", "Gy"): 18.1 - 0.35 * lost,
             ("ptv", "paddick_ci", ""): 0.88 - 0.02 * lost + rng.normal(0, 0.01),
-            ("ptv", "gradient_index", ""): (3.5 if mr else 2.8) + rng.normal(0, 0.1),
-            ("cavity", "marginal_dose_gy", "Gy"): 17.6 - 0.6 * lost,
-            ("cavity", "rim_coverage_percent", "%"): 99.5 - 2.0 * lost,
-            ("cavity", "rim_2mm_coverage_percent", "%"): 97.0 - 4.0 * lost,
-            ("residual", "coverage_percent", "%"): 100.0 - 2.5 * lost,
+            ("ptv", "gi", ""): (3.5 if mr else 2.8) + rng.normal(0, 0.1),
+            ("cavity", "rim_0mm_min_gy", "Gy"): 17.6 - 0.6 * lost,
+            ("cavity", "rim_0mm_percent", "%"): 99.5 - 2.0 * lost,
+            ("cavity", "rim_2mm_percent", "%"): 97.0 - 4.0 * lost,
+            ("residual", "V100_percent", "%"): 100.0 - 2.5 * lost,
             ("brain_minus_target", "V12_cc", "cc"): volume * (1.15 if mr else 0.95) + rng.normal(0, 0.2),
             ("skin", "V3_cc", "cc"): (17.0 if mr else 2.0) + abs(rng.normal(0, 0.8)),
             ("brainstem", "D0.03cc_gy", "Gy"): 2.0 + abs(rng.normal(0, 0.4)),

@@ -9,6 +9,8 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 HEAD_CENTRE = np.array([4.0, -6.0, 10.0])
 BRAIN_RADII = np.array([62.0, 72.0, 58.0])
 SKULL_MM, SCALP_MM = 7.0, 8.0
+FACE_RADII = np.array([40.0, 40.0, 35.0])
+FACE, SINUS = np.array([0.0, -50.0, -52.0]), np.array([0.0, -66.0, -62.0])
 ROD_X = 98.0
 
 
@@ -64,11 +66,12 @@ def head_image(step: float, noise: float = 8.0) -> tuple[np.ndarray, np.ndarray]
         return sum(((o - c) / r) ** 2 for o, c, r in zip(offset, centre, radii, strict=True)) < 1
 
     image = np.zeros(tuple(shape))
+    image[ball(FACE_RADII, FACE)] = 500.0
     image[ball(BRAIN_RADII + SKULL_MM + SCALP_MM)] = 900.0
     image[ball(BRAIN_RADII + SKULL_MM)] = 15.0
     image[ball(BRAIN_RADII)] = 450.0
     image[ball((9.0, 18.0, 8.0), (0.0, 0.0, 12.0))] = 110.0
-    image[ball((12.0, 12.0, 12.0), (0.0, -62.0, -45.0))] = 0.0
+    image[ball((12.0, 12.0, 12.0), SINUS)] = 0.0
     for side in (-1, 1):
         image[(np.abs(x - side * ROD_X) < 3)[:, None, None] & (np.abs(y - 10.0) < 3)[None, :, None] & (z < 80)] = 800.0
     rng = np.random.default_rng(1)

@@ -118,8 +118,7 @@ class BlurredBeamlets:
         grid = density.grid
         points = grid.point_of(np.indices(grid.shape).reshape(3, -1).T)
         total = np.zeros(len(points))
+        inside = np.flatnonzero(np.linalg.norm(points, axis=1) < self.radius_mm)
         for beam, w in zip(beams, weights, strict=True):
-            for start in range(0, len(points), 100_000):
-                some = slice(start, start + 100_000)
-                total[some] += self._beam(beam, machine.sad_mm.value, points[some]) @ w
+            total[inside] += self._beam(beam, machine.sad_mm.value, points[inside]) @ w
         return Dose(Volume(grid, total.reshape(grid.shape), Quantity.DOSE), self.name, ignore_field)

@@ -26,7 +26,7 @@ HOSTILE = "</script><script>alert(1)</script><!-- {{ 7*7 }} \"'&amp; <b>"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_store(tmp_path_factory.mktemp("study") / "timing", patients=6, spacing_mm=6.0)
+    return write_store(tmp_path_factory.mktemp("study") / "timing", patients=6, spacing_mm=8.0)
 
 
 @pytest.fixture(scope="module")

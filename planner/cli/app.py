@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import files, machines, study
+from planner.cli import dosing, files, machines, study
 from planner.treatment.errors import LacunaError
 
 FAILED, INTERRUPTED = 1, 130
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.add_typer(machines.app, name="machine")
 files.add_to(app)
+dosing.add_to(app)
 
 
 def _version(asked: bool) -> None:

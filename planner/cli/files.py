@@ -33,7 +33,10 @@ def import_(
     series: Annotated[str | None, typer.Option("--series", help="SeriesInstanceUID, if there are several.")] = None,
     day: Annotated[float, typer.Option("--day", help="Day of the image, from surgery.")] = 0.0,
 ) -> None:
-    """Import a real MRI: outline without the frame, brain, skull, bulk density."""
+    """Import a real MRI as a case.
+
+    Finds the outline of the head (without frame and fiducials), brain, skull and air, and assigns bulk density.
+    """
     from planner.io.atomic import refuse_existing
     from planner.io.case import import_folder, write_case
 
@@ -52,7 +55,10 @@ def phantom(
     spec: Annotated[Path, typer.Argument(help="TOML with a table [cohort] and its `days`.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="A new folder.", show_default=False)],
 ) -> None:
-    """Write synthetic patients as NIfTI: volumes and structures of every epoch in `days`."""
+    """Write synthetic patients as NIfTI.
+
+    The table [cohort] takes the keys of a synthetic cohort, `seed`, and `days`: volumes and structures of each day.
+    """
     from planner.cli.phantoms import write_cohort
 
     write_cohort(spec, out)
@@ -65,9 +71,10 @@ def margin(
     label: Label = None,
     as_json: AsJson = False,
 ) -> None:
-    """Expand a mask by a margin, measured from its sub-voxel surface; occupancy on the mask's own grid.
+    """Expand a mask by a margin in mm.
 
-    If the margin leaves the grid, the output is on the same lattice with more voxels.
+    Measured from its sub-voxel surface; written as occupancy on the mask's own grid. If the margin leaves that grid,
+    the output is on the same lattice with more voxels.
     """
     from planner.cli.measures import expanded, show
 
@@ -94,7 +101,10 @@ def metrics(
     brain: Annotated[Path | None, typer.Option("--brain", help="Mask of the brain, for V5, V10, V12, V14.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan quality of one target: coverage, conformity, gradient, brain volumes."""
+    """Plan quality of one target.
+
+    Coverage, conformity, gradient, homogeneity, and the brain volumes with and without the target.
+    """
     from planner.cli.measures import metrics_of, show
 
     show(metrics_of(dose, target, prescription_gy, brain), as_json)
@@ -110,7 +120,10 @@ def gamma(
     max_gamma: Annotated[float, typer.Option("--max-gamma", help="Larger gammas are told as this.")] = 2.0,
     as_json: AsJson = False,
 ) -> None:
-    """Gamma comparison of two doses, at the voxels of the reference."""
+    """Gamma comparison of two doses.
+
+    At the voxels of the reference, in the interpolated evaluated dose.
+    """
     from planner.cli.measures import gamma_of, show
 
     criteria: dict[str, Any] = {

@@ -8,7 +8,7 @@ import numpy as np
 from phantoms.distance import distance_field, level_surface, occupancy_of
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
-from planner.evaluate.dvh import dvh
+from planner.evaluate.dvh import dose_at, dvh
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def rim_coverage(
         if total <= 0.0:
             rims.append(Rim(margin, 0.0, float("nan"), float("nan")))
             continue
-        received = dose.at(points)
+        received = dose_at(dose, points)
         covered = 100.0 * float(area[received >= prescription_gy].sum()) / total
         rims.append(Rim(margin, total / 100.0, covered, float(received.min())))
     return rims

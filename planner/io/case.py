@@ -269,7 +269,10 @@ def _onto(structure: Structure, grid: Grid, source: Path | str) -> Structure:
     if structure.grid.offset_in(grid) is not None:
         occupancy = structure.on(grid)
     else:
-        volume = Volume(structure.grid, structure.occupancy, Quantity.OCCUPANCY)
+        # Outside of its grid a mask is empty, and the mean must know that.
+        room = int(np.ceil(max(grid.spacing_mm) / min(structure.grid.spacing_mm))) + 1
+        padded = structure.cropped(room)
+        volume = Volume(padded.grid, padded.occupancy, Quantity.OCCUPANCY)
         occupancy = np.clip(averaged(volume, grid).data, 0, 1)
     out = Structure(structure.name, structure.role, grid, occupancy)
     if out.is_empty:

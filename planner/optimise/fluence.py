@@ -86,27 +86,10 @@ def start_weights(influence: Influence, target: np.ndarray, dose_gy: float) -> n
     return weights * (dose_gy / float(np.mean(influence.forward(weights)[target])))
 
 
-def column_norms(influence: Influence, target: np.ndarray, probes: int = 6, seed: int = 0) -> np.ndarray:
-    """Return about how much each bixel gives to the target points: the root mean square of random projections.
-
-    For random signs z, the expected square of a component of D'z is the squared norm of that column of D; a floor at
-    a tenth of the median keeps bixels beside the target from being stretched without bound.
-    """
-    random = np.random.default_rng(seed)
-    total = np.zeros(influence.shape[1])
-    for _ in range(probes):
-        signs = np.zeros(influence.shape[0])
-        signs[target] = random.choice([-1.0, 1.0], len(target))
-        total += influence.adjoint(signs) ** 2
-    norms = np.sqrt(total / probes)
-    return np.maximum(norms, 0.1 * np.median(norms))
-
-
 def optimise_fluence(
     influence: Influence,
     objectives: Sequence[tuple[Objective, int]],
     start: np.ndarray,
-    norms: np.ndarray,
     *,
     roughness: Roughness | None = None,
     progress: Progress = lambda evaluation, value: None,
@@ -119,16 +102,15 @@ def optimise_fluence(
     objectives : sequence of (Objective, int)
         Objective and the most evaluations to spend on it; more than one for annealing.
     start : ndarray (bixels,)
-    norms : ndarray (bixels,)
-        Positive; the optimiser moves ``weights * norms``, which evens out the curvature.
     roughness : Roughness, optional
     progress : callable
         Is told the number of evaluations so far and the objective.
     """
     rough = roughness if roughness is not None else Roughness(np.zeros(0, int), np.zeros(0, int), 0.0)
     mean_weight = float(start.mean())
-    # The variables are of order one at the start, so that the optimiser's first step has a sensible length.
-    scale = norms / (float(norms.mean()) * mean_weight)
+    # The variables are of order one at the start, so that the optimiser's first step has a sensible length. Scaling
+    # them by the column norms as well gained nothing (within 1 % of the objective after 50 evaluations).
+    scale = 1.0 / mean_weight
     history: list[float] = []
     weights, value = np.maximum(start, 0.0), np.inf
     for objective, most in objectives:

@@ -56,6 +56,8 @@ def objective_of(
             "brain mean", samples.brain.index, samples.brain.share, 1.0, dose, template.brain_mean_weight.value
         ),
     ]
+    if len(samples.skin.index):
+        terms.append(_skin(samples.skin, template, dose, volume))
     for name, part in samples.organs.items():
         terms.append(_organ(name, part, template, prescription))
     return Objective([term for term in terms if term.weight > 0])
@@ -75,11 +77,12 @@ def _brain_volume(
     return VolumeAbove("brain volume", brain.index, brain.volume_cc / volume, level, width, weight)
 
 
+def _skin(skin: Part, template: ObjectiveTemplate, dose: float, volume: float) -> Overdose:
+    goal = template.skin.value
+    return Overdose("skin", skin.index, skin.volume_cc / volume, goal.level * dose, dose, goal.weight)
+
+
 def _organ(name: str, part: Part, template: ObjectiveTemplate, prescription: Prescription) -> Overdose:
-    dose = prescription.dose_gy
-    if name == "skin":
-        skin = template.skin.value
-        return Overdose(name, part.index, part.share, skin.level * dose, dose, skin.weight)
     limit = limit_of(name, template, prescription.fractions)
     if limit is None:
         raise PlanningError(f"objective template '{template.name}' has no limit for '{name}'")

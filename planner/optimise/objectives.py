@@ -1,4 +1,7 @@
-"""Differentiable objectives: functions of the dose at points, with their gradients."""
+"""Differentiable objectives: functions of the dose at points, with their gradients.
+
+Sums are numpy's, not BLAS products: those of long vectors depend on the number of BLAS threads in their last bits.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +63,7 @@ class Underdose:
         miss = np.maximum(self.level - dose[self.index], 0) / self.scale
         pull = self.weight * self.share * miss
         gradient[self.index] -= (2 / self.scale) * pull
-        return float(pull @ miss)
+        return float(np.sum(pull * miss))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,7 @@ class Overdose:
         miss = np.maximum(dose[self.index] - self.level, 0) / self.scale
         push = self.weight * self.share * miss
         gradient[self.index] += (2 / self.scale) * push
-        return float(push @ miss)
+        return float(np.sum(push * miss))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +112,7 @@ class VolumeAbove:
         """Return the value and add the derivative to `gradient`."""
         above = 0.5 * (1 + np.tanh((dose[self.index] - self.level) / (2 * self.width)))
         gradient[self.index] += (self.weight / self.width) * self.share * above * (1 - above)
-        return float(self.weight * (self.share @ above))
+        return float(self.weight * np.sum(self.share * above))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +137,7 @@ class GeneralisedMean:
     def evaluate(self, dose: np.ndarray, gradient: np.ndarray) -> float:
         """Return the value and add the derivative to `gradient`."""
         relative = np.maximum(dose[self.index], 0) / self.scale
-        total = float(self.share @ relative**self.power)
+        total = float(np.sum(self.share * relative**self.power))
         if total <= 0:
             return 0.0
         mean = total ** (1 / self.power)

@@ -8,7 +8,7 @@ import numpy as np
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Engine
-from planner.optimise.fluence import Fluence, Roughness, column_norms, optimise_fluence, start_weights
+from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.goals import limit_of, objective_of
 from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample
 from planner.techniques.beams import beams_on, bixel_slices
@@ -49,7 +49,7 @@ class PlanRequest:
     density : Volume
         The dose is computed on its grid.
     structures : mapping of str to Structure
-        ``external`` and ``brain``; organs with a limit; ``skin`` if its dose is to be kept low.
+        ``external`` and ``brain``, and organs with a limit.
     targets : mapping of str to Structure
         ``gtv``, ``ctv``, ``ptv``.
     machine : Machine
@@ -94,7 +94,8 @@ def make_plan(
     """
     ptv = _checked_target(request)
     beams = beams_on(ptv, request.machine, request.technique)
-    samples = sample(request.density.grid, ptv, request.structures, _organs(request), request.effort.budget)
+    goals = (_organs(request), request.objectives.skin.value.thickness_mm)
+    samples = sample(request.density.grid, ptv, request.structures, goals, request.effort.budget)
     fluence = _optimised(request, engine, beams, samples, progress)
     weights = [fluence.weights[part] for part in bixel_slices(beams)]
     dose = engine.dose(request.density, beams, weights, request.machine, ignore_field=request.ignore_field)
@@ -165,7 +166,7 @@ def _checked_target(request: PlanRequest) -> Structure:
 def _organs(request: PlanRequest) -> tuple[str, ...]:
     """Return the structures with a goal of their own, in order of name."""
     fractions = request.prescription.fractions
-    named = [n for n in request.structures if n == "skin" or limit_of(n, request.objectives, fractions) is not None]
+    named = [n for n in request.structures if limit_of(n, request.objectives, fractions) is not None]
     return tuple(sorted(named))
 
 
@@ -187,7 +188,6 @@ def _optimised(
         influence,
         stages,
         start,
-        column_norms(influence, samples.target.index),
         roughness=Roughness.of(beams, template.smoothness.value),
         progress=progress,
     )

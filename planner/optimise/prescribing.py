@@ -7,6 +7,7 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
+from phantoms.distance import distance_field, level_surface
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from planner.optimise.margins import expand
@@ -61,13 +62,12 @@ def prescribe_size(rule: PrescriptionRule, size: float) -> Prescription:
 
 
 def largest_diameter_mm(structure: Structure) -> float:
-    """Return the largest distance between two points of a structure, mm: between corners of voxels over half full."""
-    index = np.argwhere(structure.occupancy >= min(0.5, float(structure.occupancy.max())))
-    points = structure.grid.point_of(index)
-    with suppress(QhullError):  # flat or single-voxel structures have no hull in three dimensions
+    """Return the largest distance between two points of a structure, mm, on its sub-voxel surface."""
+    reach = 2 * max(structure.grid.spacing_mm)
+    points = level_surface(distance_field(structure, reach)).points_mm
+    with suppress(QhullError):  # a surface without volume has no hull
         points = points[ConvexHull(points).vertices]
-    # Half-full voxels reach to about half a voxel beyond their centres at either end.
-    return float(pdist(points).max(initial=0.0)) + float(np.mean(structure.grid.spacing_mm))
+    return float(pdist(points).max(initial=0.0))
 
 
 def targets(structures: Mapping[str, Structure], rule: MarginRule) -> dict[str, Structure]:

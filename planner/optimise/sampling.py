@@ -74,10 +74,10 @@ class Samples:
         LPS.
     distance_mm : ndarray (n,)
         From the surface of the PTV; 0 inside.
-    target, outside, brain : Part
-        `outside` is the body without the PTV, `brain` is the whole brain with what of the target lies in it.
+    target, outside, brain, skin : Part
+        `outside` is the body without the PTV, `brain` is the whole brain with what of the target lies in it, `skin`
+        the outer layer of the body without the PTV.
     organs : mapping of str to Part
-        Also ``skin``, if there is such a structure.
     """
 
     points_mm: np.ndarray
@@ -85,36 +85,41 @@ class Samples:
     target: Part
     outside: Part
     brain: Part
+    skin: Part
     organs: Mapping[str, Part]
 
 
 def sample(
-    grid: Grid, target: Structure, structures: Mapping[str, Structure], organs: tuple[str, ...], budget: Budget
+    density_grid: Grid,
+    target: Structure,
+    structures: Mapping[str, Structure],
+    goals: tuple[tuple[str, ...], float],
+    budget: Budget,
 ) -> Samples:
     """Return the points for optimising a plan.
 
     Parameters
     ----------
-    grid : Grid
-        Of the density.
+    density_grid : Grid
+        Points are placed on its voxels.
     target : Structure
         The PTV.
     structures : mapping of str to Structure
         With ``external`` and ``brain``.
-    organs : tuple of str
-        Names of the structures that get points of their own.
+    goals : tuple of (tuple of str, float)
+        Names of the structures that get points of their own; thickness of the skin, mm.
     budget : Budget
     """
-    random = np.random.default_rng(budget.seed)
-    inside = target.on(grid)
+    random, grid, (organs, skin_mm) = np.random.default_rng(budget.seed), density_grid, goals
+    inside, body = target.on(grid), structures["external"].on(grid)
     distance = _distance(grid, inside)
     groups = [
         _drawn(*filled(grid, inside, SPLIT), budget.target, random),
-        _layers(grid, inside, structures["external"].on(grid), distance, (budget.outside, random)),
+        _layers(grid, inside, body, distance, (budget.outside, random)),
+        _near_and_far(grid, _skin(grid, body, inside, skin_mm), distance, (budget.skin, random)),
     ]
     for name in organs:
-        most = budget.skin if name == "skin" else budget.organ
-        groups.append(_near_and_far(grid, structures[name].on(grid), distance, (most, random)))
+        groups.append(_near_and_far(grid, structures[name].on(grid), distance, (budget.organ, random)))
     ends = np.cumsum([0, *(len(points) for points, _ in groups)])
     parts = [
         Part(np.arange(start, end), volume * grid.voxel_cc)
@@ -132,7 +137,8 @@ def sample(
         parts[0],
         parts[1],
         Part(some, around[some]),
-        {name: part for name, part in zip(organs, parts[2:], strict=True) if len(part.index)},
+        parts[2],
+        {name: part for name, part in zip(organs, parts[3:], strict=True) if len(part.index)},
     )
 
 
@@ -222,13 +228,22 @@ def _layers(
     return np.concatenate([points for points, _ in found]), np.concatenate([volume for _, volume in found])
 
 
+def _skin(grid: Grid, body: np.ndarray, inside: np.ndarray, thickness_mm: float) -> np.ndarray:
+    """Return the occupancy of the outer layer of the body, without the target."""
+    depth = distance_transform_edt(np.pad(body >= 0.5, 1), sampling=grid.spacing_mm)[1:-1, 1:-1, 1:-1]
+    # Depths are those of voxel centres below the centre of the first voxel outside.
+    shallow = depth - 0.5 * min(grid.spacing_mm) <= thickness_mm
+    skin: np.ndarray = np.where(shallow & (inside == 0), body, np.float32(0))
+    return skin
+
+
 def _near_and_far(
     grid: Grid, occupancy: np.ndarray, distance: np.ndarray, draw: tuple[int, np.random.Generator]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return points of an organ: those nearest to the target, where its maximum lies, and some of the rest."""
     count, random = draw
     flat = occupancy.ravel()
-    voxels = np.flatnonzero(flat >= min(0.5, float(flat.max(initial=1.0))))
+    voxels = np.flatnonzero(flat)
     voxels = voxels[np.argsort(distance[voxels], kind="stable")]
     near, far = voxels[: int(_NEAREST * count)], voxels[int(_NEAREST * count) :]
     points, volume = _drawn(_centres(grid, far), flat[far].astype(float), count - len(near), random)

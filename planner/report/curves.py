@@ -11,7 +11,8 @@ from planner.report.scales import Scale, path
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 348.0, 222.0, 34.0, 10.0, 10.0, 32.0
 POINTS = 161
-ORDER = ("cavity", "residual", "tumour", "ptv", "ctv", "gtv", "brain_minus_target", "brain")
+OPEN = 9  # panels that are shown; the others fold away
+ORDER = ("cavity", "residual", "tumour", "ptv", "ctv", "gtv", "brain")
 MANY_PATIENTS = 12  # beyond that single curves only blur: the planned ones are left to the medians
 
 
@@ -38,9 +39,11 @@ class Panel:
 
 
 def panels(findings: Findings) -> list[Panel]:
-    """Return the panels: targets first, then brain, then the organs by name."""
-    found = list(dict.fromkeys(findings.dvh["structure"]))
-    order = [*(n for n in ORDER if n in found), *sorted(n for n in found if n not in ORDER)]
+    """Return the panels of all that was evaluated: targets first, then brain, then organs by the dose they receive."""
+    evaluated, table = set(findings.records["structure"]), findings.dvh
+    reached = table[table["volume_percent"] >= 2.0].groupby("structure")["dose_gy"].max()
+    found = [str(name) for name in reached.sort_values(ascending=False, kind="stable").index if name in evaluated]
+    order = [*(n for n in ORDER if n in found), *(n for n in found if n not in ORDER)]
     return [_panel(findings, name) for name in order]
 
 

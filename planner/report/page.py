@@ -17,9 +17,9 @@ from markupsafe import Markup
 
 from planner.report import courses, curves, paired
 from planner.report.collect import COLOURS, Findings, collect
-from planner.report.definitions import key_metrics, naming_of
+from planner.report.naming import key_metrics, naming_of
 from planner.report.published import published_studies
-from planner.report.slices import Gallery, gallery
+from planner.report.slices import SHARP_MM, Gallery, gallery
 from planner.report.summary import cards, lead, rows
 
 SCRIPTS = ("fields.js", "viewer.js", "page.js")
@@ -82,7 +82,7 @@ def render(findings: Findings) -> str:
         slopes=paired.slopes(findings, naming, first),
         curves=curves.panels(findings),
         courses=courses.courses(findings)[:MOST_PANELS],
-        sizes={"slopes": paired, "curves": curves, "courses": courses},
+        sizes={"slopes": paired, "curves": curves, "courses": courses, "sharp_mm": SHARP_MM[0]},
         gallery=shown,
         data=for_script(_data(findings, shown)),
         spec=json.dumps(findings.study["spec"], indent=2, ensure_ascii=False, sort_keys=True),

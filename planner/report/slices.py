@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
@@ -24,7 +25,9 @@ TARGETS = {
     "believed_cavity": ("Cavity, as drawn", "#c9f27a", True),
 }
 ORGAN_COLOURS = ("#8fb8de", "#c8a2d6", "#d9b48f", "#9fcdb4", "#d0a0a8", "#b4c08a", "#a9b0d9", "#c9c2a5")
-HIDDEN = {"external", "skin"}  # drawn only on request: they follow what the image shows
+HIDDEN = {"external"}  # drawn on request only: it follows what the image shows
+LEFT_OUT = {"skin", "skull", "intracranial", "scalp"}  # shells around the head: much room for nothing that is asked
+LARGE_VOXELS, LARGE_SPACING_MM = 300_000, 2.5  # larger structures are stored on coarser voxels
 ISODOSES = ((100.0, "#fff066"), (80.0, "#ff9d2e"), (50.0, "#4fd8ff"), (20.0, "#8c9bff"))
 FIXED_GY = ((12.0, "#ff5fa8"),)  # V12 of the brain is what single-fraction necrosis is reported against
 
@@ -43,22 +46,26 @@ class Rung:
         Finest voxel of images and doses; 0 leaves them as they are.
     step_gy : float
         Step of the doses.
+    calm_mm : float
+        Smoothing of the images far from the target, where noise would take most of the room; 0 leaves them.
     """
 
     quality: int
     belief: bool
     spacing_mm: float
     step_gy: float
+    calm_mm: float
 
 
 LADDER = (
-    Rung(60, True, 0.0, 0.02),
-    Rung(45, True, 1.5, 0.02),
-    Rung(35, True, 1.5, 0.05),
-    Rung(35, False, 1.5, 0.05),
-    Rung(30, False, 2.0, 0.05),
+    Rung(60, True, 0.0, 0.02, 0.0),
+    Rung(45, True, 1.5, 0.02, 1.5),
+    Rung(40, True, 1.5, 0.05, 1.5),
+    Rung(35, False, 1.5, 0.05, 1.5),
+    Rung(30, False, 2.0, 0.05, 2.0),
 )
-CASE_BYTES, STUDY_BYTES = 2_600_000, 8_400_000  # base64; a report may have 3 MB a case and 10 MB a study
+CASE_BYTES, STUDY_BYTES = 2_600_000, 8_600_000  # base64; a report may have 3 MB a case and 10 MB a study
+SHARP_MM = (35.0, 55.0)  # distance from the target where smoothing begins and where it is full
 
 
 @dataclass
@@ -94,24 +101,27 @@ class Gallery:
 
 
 def gallery(findings: Findings) -> Gallery:
-    """Return the volumes for the viewer: as fine as fits, and if that does not suffice, the first patients only."""
-    shown = Gallery(_rung(findings))
-    for patient in findings.patients:
-        more = _with_patient(findings, shown, patient)
-        if shown.patients and more.size > STUDY_BYTES:
+    """Return the volumes for the viewer: as fine as fits, and if even the coarsest do not, of the first patients only."""
+    shown = Gallery(LADDER[-1])
+    for rung in LADDER:
+        shown = _filled(findings, rung)
+        if shown.patients == list(findings.patients):
             break
-        shown = more
     return shown
 
 
-def _rung(findings: Findings) -> Rung:
-    """Return the finest rung at which a study whose cases are all like the first stays within the limits."""
-    for rung in LADDER:
-        trial = Gallery(rung)
-        shown_case(findings, findings.cases[0], trial)
-        if trial.size < min(CASE_BYTES, STUDY_BYTES / len(findings.cases)):
-            return rung
-    return LADDER[-1]
+def _filled(findings: Findings, rung: Rung) -> Gallery:
+    """Return the gallery at one rung, with as many patients as fit; on all but the last rung it soon gives up."""
+    shown, share = Gallery(rung), STUDY_BYTES / len(findings.patients)
+    for patient in findings.patients:
+        more = _with_patient(findings, shown, patient)
+        cases, last = len(more.cases), rung is LADDER[-1]
+        if more.size > STUDY_BYTES or (not last and more.size > CASE_BYTES * cases):
+            return shown
+        shown = more
+        if not last and len(shown.patients) == 1 and shown.size > 0.92 * share:
+            return Gallery(rung) if len(findings.patients) > 1 else shown
+    return shown
 
 
 def _with_patient(findings: Findings, shown: Gallery, patient: str) -> Gallery:
@@ -142,7 +152,8 @@ def shown_case(findings: Findings, case: Case, shown: Gallery) -> dict[str, Any]
         "belief_image": None,
     }
     for name, values in images.items():
-        entry[name] = shown.keep(pack_picture(coarse, _on(grid, values, coarse), rung.quality))
+        calm = _calmed(coarse, _on(grid, values, coarse), entry["focus"], rung.calm_mm)
+        entry[name] = shown.keep(pack_picture(coarse, calm, rung.quality))
     for name, values in doses.items():
         part, inner = cropped(coarse, _on(grid, values, coarse), 0.02 * top)
         entry[name] = shown.keep(pack_exact(part, inner, rung.step_gy))
@@ -166,7 +177,7 @@ def isodoses(prescription_gy: float) -> list[dict[str, Any]]:
 
 def _structures(findings: Findings, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the occupancies by name, targets first, of all that was evaluated: tissue classes would only take room."""
-    evaluated = {*findings.records["structure"], *findings.dvh["structure"], *TARGETS, *HIDDEN, "brain"}
+    evaluated = {*findings.records["structure"], *findings.dvh["structure"], *TARGETS, *HIDDEN, "brain"} - LEFT_OUT
     found = {key.removeprefix("occupancy_"): a for key, a in views.items() if key.startswith("occupancy_")}
     found = {name: occupancy for name, occupancy in found.items() if name in evaluated}
     order = [*(n for n in TARGETS if n in found), *sorted(n for n in found if n not in TARGETS)]
@@ -180,6 +191,9 @@ def _structure(number: int, item: tuple[str, np.ndarray], grid: Grid, shown: Gal
         name, (plain[0].upper() + plain[1:], ORGAN_COLOURS[number % len(ORGAN_COLOURS)], False)
     )
     part, inner = cropped(grid, occupancy, 0)
+    if inner.size > LARGE_VOXELS:
+        coarse = _coarser(part, LARGE_SPACING_MM)
+        part, inner = coarse, _on(part, inner, coarse)
     return {
         "name": name,
         "label": label,
@@ -203,6 +217,18 @@ def _on(grid: Grid, values: np.ndarray, other: Grid) -> np.ndarray:
     if other == grid:
         return values
     return Volume(grid, values.astype(np.float32), Quantity.DOSE).on(other).data
+
+
+def _calmed(grid: Grid, image: np.ndarray, focus: list[float], smooth_mm: float) -> np.ndarray:
+    """Return an image smoothed away from the target: as it is near by, and gradually smoother further out."""
+    if smooth_mm == 0:
+        return image
+    x, y, z = np.meshgrid(*grid.axes_mm(), indexing="ij", sparse=True)
+    away = np.sqrt((x - focus[0]) ** 2 + (y - focus[1]) ** 2 + (z - focus[2]) ** 2)
+    weight = np.clip((away - SHARP_MM[0]) / (SHARP_MM[1] - SHARP_MM[0]), 0, 1).astype(np.float32)
+    sharp = image.astype(np.float32)
+    smooth = gaussian_filter(sharp, [smooth_mm / s for s in grid.spacing_mm])
+    return np.rint(sharp + weight * (smooth - sharp)).astype(np.uint8)
 
 
 def _focus(views: Mapping[str, np.ndarray], grid: Grid) -> np.ndarray:

@@ -68,7 +68,7 @@ def pack_exact(grid: Grid, values: np.ndarray, step: float) -> Packed:
 def pack_picture(grid: Grid, values: np.ndarray, quality: int) -> Packed:
     """Return an image, shape ``grid.shape``, uint8, compressed with loss."""
     tiles, columns = _mosaic(np.asarray(values, np.uint8))
-    return Packed(grid, 1.0, columns, None, _webp(Image.fromarray(tiles), quality=quality, method=5))
+    return Packed(grid, 1.0, columns, None, _webp(Image.fromarray(tiles), quality=quality, method=4))
 
 
 def cropped(grid: Grid, values: np.ndarray, above: float) -> tuple[Grid, np.ndarray]:

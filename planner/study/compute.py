@@ -1,7 +1,7 @@
 """Compute one case: follow the strategy, then measure what was planned and what was delivered."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from phantoms.patient import Anatomy, Epoch
 from planner.engines.registry import engine_named
 from planner.evaluate.dvh import dvh
-from planner.evaluate.metrics import case_metrics
+from planner.evaluate.metrics import Metric, case_metrics
 from planner.study.case import Case
 from planner.study.store import DVH, RECORDS, CaseResult
 from planner.study.views import views_of
@@ -41,6 +41,18 @@ class Phase:
     dose: Dose
     anatomy: Epoch
 
+    def metrics(self, plan: Plan) -> list[Metric]:
+        """Return every metric of the dose on the anatomy."""
+        return case_metrics(self.dose.volume, self.anatomy.structures, plan.targets, plan.prescription)
+
+    def curves(self, plan: Plan, metrics: Sequence[Metric]) -> Iterator[tuple[str, float, float]]:
+        """Yield structure, dose and percentage of volume, for the structures that have metrics."""
+        shown = {**self.anatomy.structures, **plan.targets}
+        for name in dict.fromkeys(metric.structure for metric in metrics):
+            if name in shown:
+                doses, percent = dvh(self.dose.volume, shown[name]).curve()
+                yield from ((name, d, v) for d, v in zip(doses.tolist(), percent.tolist(), strict=True))
+
 
 def run_case(case: Case) -> CaseResult:
     """Return what a case leaves behind: the same wherever and with whatever number of threads it runs.
@@ -65,13 +77,27 @@ def run_case(case: Case) -> CaseResult:
     if state.belief is None or not state.deliveries:
         raise PlanningError("nothing was delivered")
     delivery = state.deliveries[-1]
-    phases = (Phase("planned", delivery.plan.dose, state.belief), Phase("delivered", delivery.dose, delivery.truth))
+    plan = delivery.plan
+    phases = (Phase("planned", plan.dose, state.belief), Phase("delivered", delivery.dose, delivery.truth))
+    measured = {phase: phase.metrics(plan) for phase in phases}
+    head = (case.id, case.patient, case.arm.name)
+    told = {metric.structure for metrics in measured.values() for metric in metrics}
     return CaseResult(
         case=_facts(case, anatomy, delivery),
-        records=_columns(RECORDS.names, (row for phase in phases for row in _records(case, delivery.plan, phase))),
-        dvh=_columns(DVH.names, (row for phase in phases for row in _curves(case, delivery.plan, phase))),
+        records=_columns(
+            RECORDS.names,
+            (
+                (*head, phase.name, m.structure, m.name, m.value, m.unit, m.uncertainty)
+                for phase, metrics in measured.items()
+                for m in metrics
+            ),
+        ),
+        dvh=_columns(
+            DVH.names,
+            ((*head, phase.name, *row) for phase, metrics in measured.items() for row in phase.curves(plan, metrics)),
+        ),
         timeline=_timeline(state),
-        views=views_of(delivery, state.belief),
+        views=views_of(delivery, state.belief, told),
     )
 
 
@@ -107,24 +133,6 @@ def _hash(dose: Dose) -> str:
     digest = hashlib.sha256(repr((grid.shape, grid.spacing_mm, grid.origin_mm)).encode())
     digest.update(dose.volume.data.tobytes())
     return digest.hexdigest()
-
-
-def _records(case: Case, plan: Plan, phase: Phase) -> Iterator[tuple]:
-    for metric in case_metrics(phase.dose.volume, phase.anatomy.structures, plan.targets, plan.prescription):
-        yield (
-            case.id, case.patient, case.arm.name, phase.name, metric.structure, metric.name,
-            metric.value, metric.unit, metric.uncertainty,
-        )  # fmt: skip
-
-
-def _curves(case: Case, plan: Plan, phase: Phase) -> Iterator[tuple]:
-    shown = {**phase.anatomy.structures, **plan.targets}
-    for name, structure in sorted(shown.items()):
-        if structure.is_empty:
-            continue
-        doses, percent = dvh(phase.dose.volume, structure).curve()
-        for dose_gy, volume in zip(doses.tolist(), percent.tolist(), strict=True):
-            yield (case.id, case.patient, case.arm.name, phase.name, name, dose_gy, volume)
 
 
 def _columns(names: list[str], rows: Iterator[tuple]) -> dict[str, list]:

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,10 @@ class CaseResult:
     dvh: Mapping[str, Any]
     timeline: Mapping[str, Any]
     views: Mapping[str, np.ndarray]
+
+    def timed(self, wall_s: float) -> "CaseResult":
+        """Return the result with the time that it took, s."""
+        return replace(self, case={**self.case, "wall_s": wall_s})
 
 
 def folder_of(study: Path, case_id: str) -> Path:

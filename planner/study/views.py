@@ -1,6 +1,6 @@
 """The pictures of a case as small arrays: what the report draws slices from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -15,7 +15,7 @@ SPACING_MM = 1.5
 MR = "t1gd"
 
 
-def views_of(delivery: Delivery, belief: Epoch) -> dict[str, np.ndarray]:
+def views_of(delivery: Delivery, belief: Epoch, told: Collection[str]) -> dict[str, np.ndarray]:
     """Return the arrays of ``views.npz``.
 
     Parameters
@@ -25,10 +25,13 @@ def views_of(delivery: Delivery, belief: Epoch) -> dict[str, np.ndarray]:
         planned targets.
     belief : Epoch
         Gives the image that the plan was drawn on, and the cavity as drawn.
+    told : collection of str
+        Structures with metrics; beside the outline, only these are shown.
     """
     truth, plan = delivery.truth, delivery.plan
     grid = view_grid(truth)
-    shown: dict[str, Structure] = {**truth.structures, **plan.targets}
+    known: dict[str, Structure] = {**truth.structures, **plan.targets}
+    shown = {name: structure for name, structure in known.items() if name in told or name == "external"}
     if "cavity" in belief.structures:
         shown["believed_cavity"] = belief.structures["cavity"]
     return {

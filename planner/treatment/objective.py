@@ -55,6 +55,22 @@ class VolumeGoal(Frozen):
     dose_gy: float = Field(gt=0)
 
 
+class SkinGoal(Frozen):
+    """Dose to keep from the skin, the outer layer of the external contour.
+
+    Attributes
+    ----------
+    thickness_mm : float
+    level : float
+        Dose above it, as a multiple of the prescription, is penalised quadratically.
+    weight : float
+    """
+
+    thickness_mm: float = Field(gt=0)
+    level: float = Field(gt=0)
+    weight: float = Field(ge=0)
+
+
 class OrganLimit(Frozen):
     """Largest near-maximum dose (D0.03cc) of an organ, total dose by number of fractions.
 
@@ -107,10 +123,10 @@ class ObjectiveTemplate(Frozen):
     brain_mean_weight : Constant
         Weight of the mean brain dose near the target, in multiples of the prescription.
     organ_limits : Constant
+        What the optimiser keeps to; what a plan is judged by stands in ``limits/``.
     organ_weight, organ_safety : Constant
         Weight of exceeding a limit, and the part of the limit at which the penalty starts.
     skin : Constant
-        Level in multiples of the prescription, and weight.
     smoothness : Constant
         Weight of squared differences between neighbouring bixels.
     normalisation : Constant
@@ -128,6 +144,6 @@ class ObjectiveTemplate(Frozen):
     organ_limits: Constant[tuple[OrganLimit, ...]]
     organ_weight: Constant[float]
     organ_safety: Constant[float]
-    skin: Constant[Goal]
+    skin: Constant[SkinGoal]
     smoothness: Constant[float]
     normalisation: Constant[Normalisation]

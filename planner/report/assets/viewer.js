@@ -4,7 +4,7 @@ lacuna.viewer = (root, data) => {
   const find = (selector) => root.querySelector(selector);
   const state = { patient: data.cases[0].patient, arm: data.cases[0].arm, layout: "planes", plane: "axial", phase: "delivered",
     image: "image", wash: true, opacity: 0.4, lines: true, cross: true, zoom: 1, point: [0, 0, 0], hidden: new Set() };
-  const loaded = new Map();
+  const loaded = new Map(), offered = new Set();
   let panes = [];
 
   const field = (packed) => {
@@ -281,6 +281,14 @@ lacuna.viewer = (root, data) => {
     }));
   };
 
+  const explain = () => {
+    const difference = state.phase === "difference", map = difference ? data.difference_map : data.wash_map;
+    const rx = panes[0].case.entry.rx || panes[0].case.entry.top, top = difference ? data.difference_top : data.wash_top;
+    find(".ramp").style.backgroundImage = `linear-gradient(90deg, ${map.map((c) => `rgb(${c})`).join(",")})`;
+    find(".least").textContent = difference ? `−${100 * top} % of prescription` : "0 Gy";
+    find(".most").textContent = difference ? `+${100 * top} %` : `${(top * rx).toFixed(1)} Gy (${100 * top} %)`;
+  };
+
   const arrange = () => {
     const arms = data.arms.filter((a) => caseOf(state.patient, a.name));
     if (!arms.some((a) => a.name === state.arm)) state.arm = arms[0].name;
@@ -307,10 +315,15 @@ lacuna.viewer = (root, data) => {
     state.centre = state.centre || [...state.point];
     const entry = caseOf(state.patient, state.arm), unique = new Map();
     cases.forEach((c) => c.structures.forEach((s) => unique.set(s.name, s)));
+    for (const s of unique.values()) {
+      if (s.hidden && !offered.has(s.name)) state.hidden.add("structure:" + s.name);
+      offered.add(s.name);
+    }
     toggles(find(".structures"), "structure", [...unique.values()], (s) => (s.dash ? "dashed" : "solid"));
     toggles(find(".isodoses"), "isodose", entry.isodoses, () => "thin");
     find(".belief").hidden = !cases.every((c) => c.belief_image);
     find(".facts").textContent = entry.facts;
+    explain();
     root.dataset.ready = String(mine);
     drawAll();
   };
@@ -321,7 +334,7 @@ lacuna.viewer = (root, data) => {
   choose("patient", (e) => { state.patient = e.value; change({ aimed: true }); });
   choose("arm", (e) => { state.arm = e.value; change(); });
   choose("layout", (e) => { state.layout = e.value === "planes" ? "planes" : "arms"; if (e.value !== "planes") state.plane = e.value; change(); });
-  choose("phase", (e) => { state.phase = e.value; root.dataset.phase = e.value; drawAll(); });
+  choose("phase", (e) => { state.phase = e.value; root.dataset.phase = e.value; explain(); drawAll(); });
   choose("image", (e) => { state.image = e.value; drawAll(); });
   choose("wash", (e) => { state.wash = e.checked; drawAll(); });
   choose("lines", (e) => { state.lines = e.checked; drawAll(); });
