@@ -163,9 +163,7 @@ def test_turning_beam_and_phantom_together_changes_little(point):
         doses.append(Volume(grid, dose, Quantity.DOSE).at(local @ frame.axes))
     for turned in doses[1:]:
         change = (turned - doses[0]) / doses[0].max()
-        assert abs(change.mean()) < 0.003
-        assert np.abs(change).max() < 0.02
-        assert np.sqrt(np.mean(change**2)) < 0.01
+        assert np.abs(change).max() < 0.005
 
 
 def test_many_beams_in_one_transport_are_the_sum_of_single_beams(point):
