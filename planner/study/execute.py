@@ -102,7 +102,7 @@ def run_cases(
     outcomes: dict[str, Outcome] = {}
     try:
         running: dict[Future, Case] = {
-            pool.schedule(work or run_and_store, args=[case, str(folder)]): case for case in cases
+            pool.schedule(_tried, args=[work or run_and_store, case, str(folder)]): case for case in cases
         }
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -133,10 +133,18 @@ def run_and_store(case: Case, folder: str) -> float:
     return wall_s
 
 
+def _tried(work: Callable[[Case, str], float], case: Case, folder: str) -> Outcome:
+    """Return how a case ended, in the child: errors travel as text, for not every exception can be pickled."""
+    try:
+        return Outcome(case, work(case, folder))
+    except Exception as error:  # a case may fail in any way: the others go on, and the manifest tells
+        return Outcome(case, 0.0, f"{type(error).__name__}: {error}")
+
+
 def _outcome(case: Case, future: Future) -> Outcome:
     try:
-        return Outcome(case, future.result())
+        return replace(future.result(), case=case)
     except ProcessExpired as error:
         return Outcome(case, 0.0, f"the process of this case died (exit code {error.exitcode})")
-    except Exception as error:  # a case may fail in any way: the others go on, and the manifest tells
+    except Exception as error:  # of the pool itself
         return Outcome(case, 0.0, f"{type(error).__name__}: {error}")
