@@ -102,6 +102,7 @@ def test_figures_keep_three_digits_and_a_true_minus() -> None:
     assert figure(99.96, "%") == "100.0 %"
     assert figure(2.5, "cc", sign=True) == "+2.50 cc"
     assert figure(-0.0001, "", sign=True) == "0.000"
+    assert figure(0.0, "cc") == "0 cc"
     assert figure(float("nan"), "Gy") == "–"
 
 
