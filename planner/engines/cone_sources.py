@@ -6,6 +6,9 @@ import numpy as np
 
 from kernels.cone import Sources
 
+NEGLIGIBLE = 1e-7
+"""Share of the largest release below which a voxel's is rounding: a difference of integrated fluence, of any sign."""
+
 
 @dataclass(frozen=True, eq=False)
 class Released:
@@ -32,11 +35,12 @@ class Released:
 def released_of(energy: np.ndarray, flight: np.ndarray) -> Released:
     """Return the compact form of dense `energy` (FIELDS, x, y, z) and energy-weighted `flight` (3, x, y, z)."""
     flat, momentum = energy.reshape(len(energy), -1), flight.reshape(3, -1)
-    voxel = np.flatnonzero(momentum.any(axis=0))
+    sums = flat.sum(axis=0)
+    voxel = np.flatnonzero(sums > NEGLIGIBLE * sums.max(initial=0.0))
     mean = momentum[:, voxel].sum(axis=1, dtype=float)
     axis = mean / max(float(np.linalg.norm(mean)), 1e-300)
     here = flat[:, voxel]
-    tilt = momentum[:, voxel] / here.sum(axis=0) - axis[:, None].astype(np.float32)
+    tilt = momentum[:, voxel] / sums[voxel] - axis[:, None].astype(np.float32)
     return Released(axis, here, tilt.astype(np.float32), voxel)
 
 
