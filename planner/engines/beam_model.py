@@ -1,0 +1,212 @@
+"""The head of a machine as photon engines see it: weights of bixels to photon fluence in the isocentre plane.
+
+The fluence of a beam is a step function on rectangular cells, the bixels and some margin, whose edges are blurred by
+the focal spot and the leaves (``Source.blur_mm``). It has three parts, each linear in the weights:
+
+- primary photons, uniform in solid angle times the machine's radial fluence, where leaves are open;
+- the same through closed leaves and jaws: their transmission times the mean weight of the open bixels, which is right
+  for one aperture, and a lower bound for a modulated beam, as it is delivered in more monitor units than its mean;
+- photons scattered in the head, an extra-focal source seen through each open bixel: a rectangle magnified and blurred.
+
+All of it is fluence in the isocentre plane: engines let every photon come from the focal spot. A Monte Carlo engine may
+sample the cells likewise, or the two sources of the machine's data themselves.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import ndtr
+
+from planner.treatment.beam import BixelGrid
+from planner.treatment.machine import Machine
+
+_PADS_MM = (5.0, 10.0, 20.0, 40.0)
+_CELL_MM = 5.0
+
+
+@dataclass(frozen=True, eq=False)
+class FluenceMap:
+    """Weights of the open bixels to fluence on cells, and back. All photons per mm2 of the isocentre plane.
+
+    Attributes
+    ----------
+    edges : tuple of 2 ndarray
+        Borders of the cells along X and Y, mm.
+    blur_mm : tuple of 2 float
+        Standard deviation of the Gaussian that blurs the edges of cells, along X and Y.
+    open_range : tuple of 2 tuple of 2 float
+        Outer edges of the open bixels along X and Y.
+    reach : tuple of 2 tuple of 2 float
+        From where to where along X and Y more than scatter arrives: the open bixels and what jaws leave open.
+    bixels : BixelGrid
+    per_weight : ndarray, shape of ``bixels.open``
+        Fluence on the axis in an open field per unit of weight.
+    inside : tuple of 2 ndarray (cells, bixels)
+        1 where a cell belongs to a bixel, along X and Y.
+    primary, leakage : ndarray (cx, cy)
+        Share of the fluence of an open field that a cell gets of its own bixel, and of the mean weight.
+    scattered : tuple of 2 ndarray (cells, bixels) or None
+        Mean extra-focal fluence in each cell through each bixel; the product along X and Y.
+    """
+
+    edges: tuple[np.ndarray, np.ndarray]
+    blur_mm: tuple[float, float]
+    open_range: tuple[tuple[float, float], tuple[float, float]]
+    reach: tuple[tuple[float, float], tuple[float, float]]
+    bixels: BixelGrid
+    per_weight: np.ndarray
+    inside: tuple[np.ndarray, np.ndarray]
+    primary: np.ndarray
+    leakage: np.ndarray
+    scattered: tuple[np.ndarray, np.ndarray] | None
+
+    def forward(self, weights: np.ndarray) -> np.ndarray:
+        """Return the fluence, shape (cells along X, cells along Y), of the weights of the open bixels."""
+        plane = self.bixels.plane(np.asarray(weights, float)) * self.per_weight
+        if self.primary.shape == plane.shape:
+            return plane
+        out = self.primary * _both(self.inside, plane)
+        out += self.leakage * (plane.sum() / max(self.bixels.count, 1))
+        if self.scattered is not None:
+            out += _both(self.scattered, plane)
+        return out
+
+    def adjoint(self, cells: np.ndarray) -> np.ndarray:
+        """Return the transpose of `forward` applied to values of cells, shape (open bixels,), float64."""
+        if self.primary.shape == self.bixels.open.shape:
+            return np.asarray((cells * self.per_weight)[self.bixels.open])
+        plane = _both(_turned(self.inside), self.primary * cells)
+        plane += (self.leakage * cells).sum() / max(self.bixels.count, 1)
+        if self.scattered is not None:
+            plane += _both(_turned(self.scattered), cells)
+        return np.asarray((plane * self.per_weight)[self.bixels.open])
+
+
+def _both(matrices: tuple[np.ndarray, np.ndarray], plane: np.ndarray) -> np.ndarray:
+    return np.asarray(matrices[0] @ plane @ matrices[1].T)
+
+
+def _turned(matrices: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    return matrices[0].T, matrices[1].T
+
+
+def fluence_map(bixels: BixelGrid, machine: Machine, per_weight: np.ndarray | float = 1.0) -> FluenceMap:
+    """Return the map from bixel weights to fluence.
+
+    Parameters
+    ----------
+    bixels : BixelGrid
+    machine : Machine
+    per_weight : float or ndarray, shape of ``bixels.open``
+        Fluence (1/mm2) on the axis in an open field per unit of weight. See `per_photon` for point sources; a linac
+        engine gives the one that makes its own dose that of the calibration.
+    """
+    factor = np.broadcast_to(np.asarray(per_weight, float), bixels.open.shape)
+    field = tuple(_range(_bixel_edges(bixels, axis), bixels.open.any(axis=1 - axis)) for axis in (0, 1))
+    blur = machine.source.blur_mm(machine.sad_mm.value)
+    whole = tuple(_bixel_edges(bixels, axis) for axis in (0, 1))
+    if machine.extra_focal is None and machine.collimation is None and machine.radial_fluence is None:
+        inside = tuple(np.eye(len(edge) - 1) for edge in whole)
+        one = np.ones(bixels.open.shape)
+        return FluenceMap(whole, blur, field, field, bixels, factor, inside, one, 0.0 * one, None)
+    edges = tuple(_cell_edges(edge) for edge in whole)
+    inside = tuple(_inside(cells, edge) for cells, edge in zip(edges, whole, strict=True))
+    scattered, share = None, 0.0
+    if machine.extra_focal is not None:
+        share = machine.extra_focal.weight.value
+        seen = machine.extra_focal.seen_past(machine.source.collimator_mm.value, machine.sad_mm.value)
+        along = [_scattered(cells, edge, seen) for cells, edge in zip(edges, whole, strict=True)]
+        scattered = (share * along[0], along[1])
+    profile = (1.0 - share) * _radial(machine, edges)
+    closed, reach = _behind_leaves(machine, edges, field)
+    through = machine.collimation.transmission.value if machine.collimation else 0.0
+    return FluenceMap(
+        edges, blur, field, reach, bixels, factor, inside, (1.0 - through) * profile, closed * profile, scattered
+    )
+
+
+def per_photon(bixels: BixelGrid, sad_mm: float) -> np.ndarray:
+    """Return the fluence (1/mm2, on the sphere through the isocentre) of one photon emitted into each bixel, (bx, by).
+
+    Photons of a point source are even in solid angle; that of a rectangle in a plane is exact.
+    """
+    x, y = (_bixel_edges(bixels, axis) for axis in (0, 1))
+    corner = np.arctan2(x[:, None] * y[None, :], sad_mm * np.sqrt(sad_mm**2 + x[:, None] ** 2 + y[None, :] ** 2))
+    return 1.0 / (np.diff(np.diff(corner, axis=0), axis=1) * sad_mm**2)
+
+
+def softening(machine: Machine, radius_mm: np.ndarray) -> np.ndarray:
+    """Return the attenuation coefficient over that on the axis, at radii in the isocentre plane.
+
+    Engines multiply the radiological depth along a ray by it.
+    """
+    if machine.softening is None:
+        return np.ones_like(radius_mm, dtype=float)
+    return _at_radius(machine.softening.value, radius_mm)
+
+
+def _at_radius(table: tuple[tuple[float, float], ...], radius_mm: np.ndarray) -> np.ndarray:
+    radii, ratios = np.array(table).T
+    return np.asarray(np.interp(radius_mm, radii, ratios))
+
+
+def _bixel_edges(bixels: BixelGrid, axis: int) -> np.ndarray:
+    return np.asarray(bixels.low_mm[axis] + bixels.size_mm[axis] * np.arange(bixels.open.shape[axis] + 1))
+
+
+def _range(edges: np.ndarray, used: np.ndarray) -> tuple[float, float]:
+    """Return the outer edges of the used bixels along an axis; the middle if none is used."""
+    index = np.flatnonzero(used)
+    if not len(index):
+        return float(edges.mean()), float(edges.mean())
+    return float(edges[index[0]]), float(edges[index[-1] + 1])
+
+
+def _cell_edges(edges: np.ndarray) -> np.ndarray:
+    """Return the borders of the cells: bixels, cut where they are wide, and a margin outside."""
+    parts = [np.linspace(a, b, max(1, int(np.ceil((b - a) / _CELL_MM - 1e-9))) + 1)[:-1] for a, b in pairwise(edges)]
+    out = np.cumsum(_PADS_MM)
+    return np.concatenate([edges[0] - out[::-1], *parts, edges[-1:], edges[-1] + out])
+
+
+def _inside(cells: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    middle = 0.5 * (cells[1:] + cells[:-1])
+    return ((middle[:, None] > edges[None, :-1]) & (middle[:, None] < edges[None, 1:])).astype(float)
+
+
+def _scattered(cells: np.ndarray, edges: np.ndarray, seen: tuple[float, float]) -> np.ndarray:
+    """Return the mean over each cell of each bixel, magnified and blurred, along one axis."""
+    magnification, sigma = seen
+    at = (cells[:, None] - magnification * edges[None, :]) / sigma
+    running = sigma * (at * ndtr(at) + np.exp(-0.5 * at**2) / np.sqrt(2.0 * np.pi))
+    up_to = running[:, :-1] - running[:, 1:]
+    return np.asarray(np.diff(up_to, axis=0) / np.diff(cells)[:, None])
+
+
+def _radial(machine: Machine, edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return the primary fluence of cells over that on the axis."""
+    x, y = (0.5 * (edge[1:] + edge[:-1]) for edge in edges)
+    if machine.radial_fluence is None:
+        return np.ones((len(x), len(y)))
+    return _at_radius(machine.radial_fluence.value, np.hypot(x[:, None], y[None, :]))
+
+
+def _behind_leaves(
+    machine: Machine, edges: tuple[np.ndarray, np.ndarray], field: tuple[tuple[float, float], tuple[float, float]]
+) -> tuple[np.ndarray, tuple[tuple[float, float], tuple[float, float]]]:
+    """Return what each cell gets through closed leaves (and jaws), and what the jaws leave open along X and Y."""
+    collimation = machine.collimation
+    if collimation is None:
+        return np.zeros(tuple(len(edge) - 1 for edge in edges)), field
+    reach = tuple(
+        (max(low - margin, float(edge[0])), min(high + margin, float(edge[-1])))
+        for (low, high), margin, edge in zip(field, collimation.jaw_margin_mm.value, edges, strict=True)
+    )
+    open_x, open_y = (
+        np.clip(np.minimum(edge[1:], high) - np.maximum(edge[:-1], low), 0.0, None) / np.diff(edge)
+        for edge, (low, high) in zip(edges, reach, strict=True)
+    )
+    in_jaws = np.outer(open_x, open_y)
+    through = in_jaws + collimation.jaw_transmission.value * (1.0 - in_jaws)
+    return collimation.transmission.value * through, (reach[0], reach[1])
