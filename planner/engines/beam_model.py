@@ -19,9 +19,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from planner.treatment.beam import BixelGrid
+from planner.treatment.beam_list import solid_angle_sr
 from planner.treatment.machine import Machine
 
-_PADS_MM = (5.0, 10.0, 20.0, 40.0)
+_PADS_MM = (8.0, 20.0, 45.0)
 _CELL_MM = 5.0
 
 
@@ -61,10 +62,15 @@ class FluenceMap:
     leakage: np.ndarray
     scattered: tuple[np.ndarray, np.ndarray] | None
 
+    @property
+    def _bare(self) -> bool:
+        """Whether cells are bixels: no head but its focal spot."""
+        return self.primary.shape == self.bixels.open.shape
+
     def forward(self, weights: np.ndarray) -> np.ndarray:
         """Return the fluence, shape (cells along X, cells along Y), of the weights of the open bixels."""
         plane = self.bixels.plane(np.asarray(weights, float)) * self.per_weight
-        if self.primary.shape == plane.shape:
+        if self._bare:
             return plane
         out = self.primary * _both(self.inside, plane)
         out += self.leakage * (plane.sum() / max(self.bixels.count, 1))
@@ -74,7 +80,7 @@ class FluenceMap:
 
     def adjoint(self, cells: np.ndarray) -> np.ndarray:
         """Return the transpose of `forward` applied to values of cells, shape (open bixels,), float64."""
-        if self.primary.shape == self.bixels.open.shape:
+        if self._bare:
             return np.asarray((cells * self.per_weight)[self.bixels.open])
         plane = _both(_turned(self.inside), self.primary * cells)
         plane += (self.leakage * cells).sum() / max(self.bixels.count, 1)
@@ -129,11 +135,9 @@ def fluence_map(bixels: BixelGrid, machine: Machine, per_weight: np.ndarray | fl
 def per_photon(bixels: BixelGrid, sad_mm: float) -> np.ndarray:
     """Return the fluence (1/mm2, on the sphere through the isocentre) of one photon emitted into each bixel, (bx, by).
 
-    Photons of a point source are even in solid angle; that of a rectangle in a plane is exact.
+    Photons of a point source are even in solid angle.
     """
-    x, y = (_bixel_edges(bixels, axis) for axis in (0, 1))
-    corner = np.arctan2(x[:, None] * y[None, :], sad_mm * np.sqrt(sad_mm**2 + x[:, None] ** 2 + y[None, :] ** 2))
-    return 1.0 / (np.diff(np.diff(corner, axis=0), axis=1) * sad_mm**2)
+    return 1.0 / (solid_angle_sr(bixels, sad_mm) * sad_mm**2)
 
 
 def softening(machine: Machine, radius_mm: np.ndarray) -> np.ndarray:

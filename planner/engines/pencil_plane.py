@@ -12,7 +12,8 @@ from planner.engines.pencil_kernel import COMPONENTS, PencilKernel
 _MARGIN_MM = 8.0
 _COARSE_MM = 4.0
 _REACH_MM = 160.0
-_NEGLIGIBLE = 1e-9
+_NEGLIGIBLE = 1e-7
+_TOGETHER = 4
 _FINEST = 0.7
 
 
@@ -44,7 +45,9 @@ class Plane:
 
     def forward(self, weights: np.ndarray) -> np.ndarray:
         """Return the blurred fluence, shape (u, v, 4), float32, of the weights of the open bixels."""
-        cells = np.ascontiguousarray(self.fluence.forward(weights), np.float32)
+        fluence = self.fluence.forward(weights)
+        cells = np.zeros((self.left.shape[2], self.right.shape[1]), np.float32)
+        cells[:, : fluence.shape[1]] = fluence
         out = np.empty((self.axes[0].size, self.axes[1].size, COMPONENTS), np.float32)
         blur(self.left, self.right, self.spans, self.mixture, cells, out)
         return out
@@ -53,7 +56,7 @@ class Plane:
         """Return the transpose of `forward` applied to a plane, shape (open bixels,), float64."""
         cells = np.empty((self.left.shape[2], self.right.shape[1]))
         unblur(self.left, self.right, self.spans, self.mixture, plane, cells)
-        return self.fluence.adjoint(cells)
+        return self.fluence.adjoint(cells[:, : len(self.fluence.edges[1]) - 1])
 
 
 def beam_plane(
@@ -82,7 +85,9 @@ def beam_plane(
     along_u, along_v = (
         _integrals(_positions(axes[n]), fluence.edges[n], np.sqrt(variance[n])).astype(np.float32) for n in range(2)
     )
-    right = np.ascontiguousarray(along_v.transpose(0, 2, 1))
+    along_u[along_u < _NEGLIGIBLE] = 0.0
+    fill = -along_v.shape[2] % _TOGETHER
+    right = np.ascontiguousarray(np.pad(along_v, ((0, 0), (0, 0), (0, fill))).transpose(0, 2, 1))
     mixture = np.ascontiguousarray(kernel.mixture.T, dtype=np.float32)
     return Plane(axes, fluence, np.ascontiguousarray(along_u), right, _spans(right), mixture)
 
@@ -119,10 +124,10 @@ def _integrals(positions: np.ndarray, edges: np.ndarray, sigma: np.ndarray) -> n
 
 
 def _spans(right: np.ndarray) -> np.ndarray:
-    """Return the range of the last axis that matters, and clear the rest, so that both directions skip the same."""
+    """Return the range of the last axis that matters to each four rows; clear what does not matter to a row."""
     right[right < _NEGLIGIBLE] = 0.0
-    used = right > 0
-    length = right.shape[2]
+    groups, length = right.reshape(len(right), -1, _TOGETHER, right.shape[2]), right.shape[2]
+    used = (groups > 0).any(axis=2)
     first = np.where(used.any(axis=2), used.argmax(axis=2), 0)
     last = np.where(used.any(axis=2), length - used[..., ::-1].argmax(axis=2), 0)
-    return np.ascontiguousarray(np.stack([first, last], axis=-1).astype(np.int64))
+    return np.ascontiguousarray(np.repeat(np.stack([first, last], axis=-1), _TOGETHER, axis=1).astype(np.int64))

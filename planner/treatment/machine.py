@@ -5,7 +5,6 @@ from typing import Literal
 
 from planner.treatment.constant import Constant, Frozen
 
-
 RadialTable = tuple[tuple[float, float], ...]
 """Pairs of a radius in the isocentre plane (mm, rising from 0) and a ratio to the axis; held beyond the last radius."""
 
@@ -73,10 +72,9 @@ class ExtraFocal(Frozen):
     distance_mm: Constant[float]
 
     def seen_past(self, collimator_mm: float, sad_mm: float) -> tuple[float, float]:
-        """Return how an opening looks to this source in the isocentre plane: its magnification and its blur (sigma, mm).
+        """Return magnification and blur (sigma, mm) of an opening that this source throws on the isocentre plane.
 
-        The focal spot throws an edge of the opening to x in the isocentre plane; this source throws it to
-        ``magnification * x``, blurred.
+        An edge that the focal spot throws to x is thrown to ``magnification * x``.
         """
         nearer = (sad_mm - self.distance_mm.value) / (collimator_mm - self.distance_mm.value)
         blur = self.sigma_mm.value * (sad_mm - collimator_mm) / (collimator_mm - self.distance_mm.value)
