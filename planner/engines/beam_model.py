@@ -25,6 +25,9 @@ from planner.treatment.machine import Machine
 _PADS_MM = (8.0, 20.0, 45.0)
 _CELL_MM = 5.0
 
+Axes = tuple[np.ndarray, np.ndarray]
+Ranges = tuple[tuple[float, float], tuple[float, float]]
+
 
 @dataclass(frozen=True, eq=False)
 class FluenceMap:
@@ -51,16 +54,16 @@ class FluenceMap:
         Mean extra-focal fluence in each cell through each bixel; the product along X and Y.
     """
 
-    edges: tuple[np.ndarray, np.ndarray]
+    edges: Axes
     blur_mm: tuple[float, float]
-    open_range: tuple[tuple[float, float], tuple[float, float]]
-    reach: tuple[tuple[float, float], tuple[float, float]]
+    open_range: Ranges
+    reach: Ranges
     bixels: BixelGrid
     per_weight: np.ndarray
-    inside: tuple[np.ndarray, np.ndarray]
+    inside: Axes
     primary: np.ndarray
     leakage: np.ndarray
-    scattered: tuple[np.ndarray, np.ndarray] | None
+    scattered: Axes | None
 
     @property
     def _bare(self) -> bool:
@@ -89,11 +92,11 @@ class FluenceMap:
         return np.asarray((plane * self.per_weight)[self.bixels.open])
 
 
-def _both(matrices: tuple[np.ndarray, np.ndarray], plane: np.ndarray) -> np.ndarray:
+def _both(matrices: Axes, plane: np.ndarray) -> np.ndarray:
     return np.asarray(matrices[0] @ plane @ matrices[1].T)
 
 
-def _turned(matrices: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _turned(matrices: Axes) -> Axes:
     return matrices[0].T, matrices[1].T
 
 
@@ -109,27 +112,21 @@ def fluence_map(bixels: BixelGrid, machine: Machine, per_weight: np.ndarray | fl
         engine gives the one that makes its own dose that of the calibration.
     """
     factor = np.broadcast_to(np.asarray(per_weight, float), bixels.open.shape)
-    field = tuple(_range(_bixel_edges(bixels, axis), bixels.open.any(axis=1 - axis)) for axis in (0, 1))
+    whole = (_bixel_edges(bixels, 0), _bixel_edges(bixels, 1))
+    field = (_range(whole[0], bixels.open.sum(axis=1)), _range(whole[1], bixels.open.sum(axis=0)))
     blur = machine.source.blur_mm(machine.sad_mm.value)
-    whole = tuple(_bixel_edges(bixels, axis) for axis in (0, 1))
     if machine.extra_focal is None and machine.collimation is None and machine.radial_fluence is None:
-        inside = tuple(np.eye(len(edge) - 1) for edge in whole)
         one = np.ones(bixels.open.shape)
+        inside = (np.eye(one.shape[0]), np.eye(one.shape[1]))
         return FluenceMap(whole, blur, field, field, bixels, factor, inside, one, 0.0 * one, None)
-    edges = tuple(_cell_edges(edge) for edge in whole)
-    inside = tuple(_inside(cells, edge) for cells, edge in zip(edges, whole, strict=True))
-    scattered, share = None, 0.0
-    if machine.extra_focal is not None:
-        share = machine.extra_focal.weight.value
-        seen = machine.extra_focal.seen_past(machine.source.collimator_mm.value, machine.sad_mm.value)
-        along = [_scattered(cells, edge, seen) for cells, edge in zip(edges, whole, strict=True)]
-        scattered = (share * along[0], along[1])
+    edges = (_cell_edges(whole[0]), _cell_edges(whole[1]))
+    inside = (_inside(edges[0], whole[0]), _inside(edges[1], whole[1]))
+    share, scattered = _extra_focal(machine, edges, whole)
     profile = (1.0 - share) * _radial(machine, edges)
     closed, reach = _behind_leaves(machine, edges, field)
     through = machine.collimation.transmission.value if machine.collimation else 0.0
-    return FluenceMap(
-        edges, blur, field, reach, bixels, factor, inside, (1.0 - through) * profile, closed * profile, scattered
-    )
+    primary = (1.0 - through) * profile
+    return FluenceMap(edges, blur, field, reach, bixels, factor, inside, primary, closed * profile, scattered)
 
 
 def per_photon(bixels: BixelGrid, sad_mm: float) -> np.ndarray:
@@ -179,6 +176,15 @@ def _inside(cells: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return ((middle[:, None] > edges[None, :-1]) & (middle[:, None] < edges[None, 1:])).astype(float)
 
 
+def _extra_focal(machine: Machine, edges: Axes, whole: Axes) -> tuple[float, Axes | None]:
+    """Return the weight of the extra-focal source and what each bixel lets through to each cell, along X and Y."""
+    if machine.extra_focal is None:
+        return 0.0, None
+    share = machine.extra_focal.weight.value
+    seen = machine.extra_focal.seen_past(machine.source.collimator_mm.value, machine.sad_mm.value)
+    return share, (share * _scattered(edges[0], whole[0], seen), _scattered(edges[1], whole[1], seen))
+
+
 def _scattered(cells: np.ndarray, edges: np.ndarray, seen: tuple[float, float]) -> np.ndarray:
     """Return the mean over each cell of each bixel, magnified and blurred, along one axis."""
     magnification, sigma = seen
@@ -188,7 +194,7 @@ def _scattered(cells: np.ndarray, edges: np.ndarray, seen: tuple[float, float]) 
     return np.asarray(np.diff(up_to, axis=0) / np.diff(cells)[:, None])
 
 
-def _radial(machine: Machine, edges: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _radial(machine: Machine, edges: Axes) -> np.ndarray:
     """Return the primary fluence of cells over that on the axis."""
     x, y = (0.5 * (edge[1:] + edge[:-1]) for edge in edges)
     if machine.radial_fluence is None:
@@ -196,21 +202,21 @@ def _radial(machine: Machine, edges: tuple[np.ndarray, np.ndarray]) -> np.ndarra
     return _at_radius(machine.radial_fluence.value, np.hypot(x[:, None], y[None, :]))
 
 
-def _behind_leaves(
-    machine: Machine, edges: tuple[np.ndarray, np.ndarray], field: tuple[tuple[float, float], tuple[float, float]]
-) -> tuple[np.ndarray, tuple[tuple[float, float], tuple[float, float]]]:
+def _behind_leaves(machine: Machine, edges: Axes, field: Ranges) -> tuple[np.ndarray, Ranges]:
     """Return what each cell gets through closed leaves (and jaws), and what the jaws leave open along X and Y."""
     collimation = machine.collimation
     if collimation is None:
-        return np.zeros(tuple(len(edge) - 1 for edge in edges)), field
-    reach = tuple(
-        (max(low - margin, float(edge[0])), min(high + margin, float(edge[-1])))
-        for (low, high), margin, edge in zip(field, collimation.jaw_margin_mm.value, edges, strict=True)
-    )
-    open_x, open_y = (
-        np.clip(np.minimum(edge[1:], high) - np.maximum(edge[:-1], low), 0.0, None) / np.diff(edge)
-        for edge, (low, high) in zip(edges, reach, strict=True)
-    )
-    in_jaws = np.outer(open_x, open_y)
+        return np.zeros((len(edges[0]) - 1, len(edges[1]) - 1)), field
+    margin = collimation.jaw_margin_mm.value
+    reach = (_between_jaws(edges[0], field[0], margin[0]), _between_jaws(edges[1], field[1], margin[1]))
+    in_jaws = np.outer(_part_between(edges[0], *reach[0]), _part_between(edges[1], *reach[1]))
     through = in_jaws + collimation.jaw_transmission.value * (1.0 - in_jaws)
-    return collimation.transmission.value * through, (reach[0], reach[1])
+    return collimation.transmission.value * through, reach
+
+
+def _between_jaws(edges: np.ndarray, field: tuple[float, float], margin: float) -> tuple[float, float]:
+    return max(field[0] - margin, float(edges[0])), min(field[1] + margin, float(edges[-1]))
+
+
+def _part_between(edges: np.ndarray, low: float, high: float) -> np.ndarray:
+    return np.clip(np.minimum(edges[1:], high) - np.maximum(edges[:-1], low), 0.0, None) / np.diff(edges)

@@ -126,8 +126,8 @@ def _integrals(positions: np.ndarray, edges: np.ndarray, sigma: np.ndarray) -> n
 def _spans(right: np.ndarray) -> np.ndarray:
     """Return the range of the last axis that matters to each four rows; clear what does not matter to a row."""
     right[right < _NEGLIGIBLE] = 0.0
-    groups, length = right.reshape(len(right), -1, _TOGETHER, right.shape[2]), right.shape[2]
-    used = (groups > 0).any(axis=2)
+    gaussians, rows, length = right.shape
+    used = np.any(right.reshape(gaussians, rows // _TOGETHER, _TOGETHER, length) > 0, axis=2)
     first = np.where(used.any(axis=2), used.argmax(axis=2), 0)
     last = np.where(used.any(axis=2), length - used[..., ::-1].argmax(axis=2), 0)
     return np.ascontiguousarray(np.repeat(np.stack([first, last], axis=-1), _TOGETHER, axis=1).astype(np.int64))
