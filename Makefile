@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: study test check bench browser clean
+.PHONY: study test check bench validate browser clean
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
@@ -33,6 +33,9 @@ check: $(STAMP)  ## style, types, import contracts
 
 bench: $(STAMP)  ## speed of the kernels, as ratios in one run
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -o addopts=""
+
+validate: $(STAMP)  ## the engines against their reference cases; writes results/validation.html
+	$(BIN)/lacuna validate
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .benchmarks

@@ -15,6 +15,7 @@ STRUCTURES = {
     "residual": "Residual tumour",
     "all": "All organs",
 }
+SHELLS = {"skin", "skull", "intracranial", "scalp"}  # around the head: measured, but no organ to look at in a picture
 # Names of metrics in words; the first pattern that fits the whole name counts.
 LABELS = (
     (r"rim_0mm_percent", "rim covered by the prescription"),

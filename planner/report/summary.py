@@ -98,7 +98,11 @@ def _sentence(pair: dict) -> str:
 
 
 def _no_difference(pairs: list[dict]) -> tuple[str, ...]:
-    return ("No interval of a paired difference excludes zero.",) if pairs else ()
+    if not pairs:
+        return ()
+    if not any(pair["sure"] for pair in pairs):
+        return (f"Too few patients to call a difference clear: intervals attain {pairs[0]['level']} at most.",)
+    return ("No interval of a paired difference excludes zero.",)
 
 
 def lead(findings: Findings) -> list[str]:
