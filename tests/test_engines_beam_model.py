@@ -87,6 +87,17 @@ def test_a_wide_open_field_has_unit_fluence_on_the_axis(name):
     assert 0.998 < at(fluence, fluence.forward(np.ones(1)), 0.1, 0.1) < 1 + 1e-9
 
 
+def test_trimming_keeps_the_field_whatever_it_carries():
+    weights = np.zeros(96)
+    weights[40] = 1.0
+    fluence = fluence_map(field(), machine("truebeam-stx"))
+    edges, cells = fluence.trimmed(weights, 0.01)
+    assert (edges[0][0], edges[0][-1], edges[1][0], edges[1][-1]) == (-20.0, 20.0, -15.0, 15.0)
+    assert cells.shape == (8, 12) and cells.max() == fluence.forward(weights).max()
+    edges, cells = fluence.trimmed(np.ones(96), 0.0)
+    np.testing.assert_array_equal(cells, fluence.forward(np.ones(96)))
+
+
 def test_closed_leaves_and_jaws_let_through_what_the_machine_says():
     this = machine("elekta-unity", extra_focal=None, radial_fluence=None)
     bixels = field(closed=[(3, 6)])

@@ -18,6 +18,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import ndtr
 
+from kernels.raytrace import Fan
 from planner.treatment.beam import BixelGrid
 from planner.treatment.beam_list import solid_angle_sr
 from planner.treatment.machine import Machine
@@ -81,6 +82,18 @@ class FluenceMap:
             out += _both(self.scattered, plane)
         return out
 
+    def trimmed(self, weights: np.ndarray, least: float) -> tuple[Axes, np.ndarray]:
+        """Return edges and fluence, cut down to the field and cells with more than `least` of the highest fluence."""
+        cells = self.forward(weights)
+        kept = cells > least * cells.max(initial=0.0)
+        first, last = [], []
+        for axis, (edge, (low, high)) in enumerate(zip(self.edges, self.open_range, strict=True)):
+            index = np.flatnonzero(kept.sum(axis=1 - axis) + ((edge[1:] > low) & (edge[:-1] < high)))
+            first.append(int(index.min(initial=len(edge) - 2)))
+            last.append(int(index.max(initial=0)) + 1)
+        edges = (self.edges[0][first[0] : last[0] + 1], self.edges[1][first[1] : last[1] + 1])
+        return edges, cells[first[0] : last[0], first[1] : last[1]]
+
     def adjoint(self, cells: np.ndarray) -> np.ndarray:
         """Return the transpose of `forward` applied to values of cells, shape (open bixels,), float64."""
         if self._bare:
@@ -117,7 +130,7 @@ def fluence_map(bixels: BixelGrid, machine: Machine, per_weight: np.ndarray | fl
     blur = machine.source.blur_mm(machine.sad_mm.value)
     if machine.extra_focal is None and machine.collimation is None and machine.radial_fluence is None:
         one = np.ones(bixels.open.shape)
-        inside = (np.eye(one.shape[0]), np.eye(one.shape[1]))
+        inside = (np.eye(len(whole[0]) - 1), np.eye(len(whole[1]) - 1))
         return FluenceMap(whole, blur, field, field, bixels, factor, inside, one, 0.0 * one, None)
     edges = (_cell_edges(whole[0]), _cell_edges(whole[1]))
     inside = (_inside(edges[0], whole[0]), _inside(edges[1], whole[1]))
@@ -138,13 +151,17 @@ def per_photon(bixels: BixelGrid, sad_mm: float) -> np.ndarray:
 
 
 def softening(machine: Machine, radius_mm: np.ndarray) -> np.ndarray:
-    """Return the attenuation coefficient over that on the axis, at radii in the isocentre plane.
-
-    Engines multiply the radiological depth along a ray by it.
-    """
+    """Return the attenuation coefficient over that on the axis, at radii in the isocentre plane."""
     if machine.softening is None:
         return np.ones_like(radius_mm, dtype=float)
     return _at_radius(machine.softening.value, radius_mm)
+
+
+def soften(depths: np.ndarray, fan: Fan, machine: Machine) -> None:
+    """Multiply radiological depths along the rays of a fan, (u, v, planes), by the softening there, in place."""
+    if machine.softening is not None:
+        u, v = (low + fan.step * np.arange(n) for low, n in zip(fan.low, fan.shape[:2], strict=True))
+        depths *= softening(machine, np.hypot(u[:, None], v)).astype(np.float32)[:, :, None]
 
 
 def _at_radius(table: tuple[tuple[float, float], ...], radius_mm: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from kernels.pencil import FOOTPRINT, DepthTable, locate
 from kernels.raytrace import Fan, trace_fan
 from kernels.threads import chunks, run_chunks
 from kernels.types import Lattice
-from planner.engines.beam_model import softening
+from planner.engines.beam_model import soften
 from planner.engines.pencil_kernel import DEPTH_STEP_MM, pencil_kernel
 from planner.engines.pencil_output import fluence_of
 from planner.engines.pencil_plane import Plane, beam_plane
@@ -84,9 +84,7 @@ def beam_view(
         lambda low, high: trace_fan(*electrons, fan, (low, high), depths),
         chunks(fan.shape[0], _ROWS),
     )
-    if machine.softening is not None:
-        u, v = (low + fan.step * np.arange(n) for low, n in zip(fan.low, fan.shape[:2], strict=True))
-        depths *= softening(machine, np.hypot(u[:, None], v[None, :])).astype(np.float32)[:, :, None]
+    soften(depths, fan, machine)
     return BeamView(fan, depths, plane)
 
 
