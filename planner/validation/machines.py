@@ -23,7 +23,7 @@ from planner.treatment.constant import Frozen, Status
 from planner.treatment.machine import Machine
 
 _HALF_MM, _DEEP_MM = 200.0, 330.0
-_TRACED_MM, _COMPUTED_MM = 10.0, 2.5
+_TRACED_MM, _COMPUTED_MM, _FINE_MM, _NARROW_MM = 10.0, 2.5, 1.0, 30.0
 _MEASURED_DEPTHS_MM = np.arange(30.0, 211.0, 20.0)
 _WIDEST_MM = 200.0
 
@@ -170,17 +170,24 @@ class _Water:
 
     def dose(self, field_mm: tuple[float, float], ssd_mm: float, across: np.ndarray, depths: np.ndarray) -> np.ndarray:
         """Return the dose per weight at points: (n, 2) mm across along X and Y, and depths (n,)."""
-        x, y = field_mm
-        beam = Beam(0.0, 0.0, 0.0, (0.0, 0.0, 0.0), BixelGrid((-x / 2, -y / 2), (x, y), np.ones((1, 1), bool)))
+        corner = (-0.5 * field_mm[0], -0.5 * field_mm[1])
+        beam = Beam(0.0, 0.0, 0.0, (0.0, 0.0, 0.0), BixelGrid(corner, field_mm, np.ones((1, 1), bool)))
         surface = ssd_mm - self.machine.sad_mm.value
         points = np.stack([across[:, 0], surface + depths, -across[:, 1]], axis=1)
         if Capability.INFLUENCE in self.engine.can:
-            water = _water((-_HALF_MM, surface, -_HALF_MM), (_HALF_MM, surface + _DEEP_MM, _HALF_MM), _TRACED_MM)
+            water = _water((-_HALF_MM, surface, -_HALF_MM), (_HALF_MM, surface + _DEEP_MM, _HALF_MM), (_TRACED_MM,) * 3)
             influence = self.engine.influence(water, [beam], self.machine, points, ignore_field=True)
             return influence.forward(np.ones(1))
-        wide = np.minimum(0.5 * np.array(field_mm) + 80.0, _HALF_MM)
+        wide = np.minimum(0.5 * np.array(field_mm) + 60.0, _HALF_MM)
+        # Voxels blur: fine ones where the dose varies, along a profile and across a narrow field.
+        step = [
+            _FINE_MM if w <= _NARROW_MM or np.ptp(at) > 0 else _COMPUTED_MM
+            for w, at in zip(field_mm, across.T, strict=True)
+        ]
         deep = min(depths.max() + 100.0, _DEEP_MM)
-        water = _water((-wide[0], surface, -wide[1]), (wide[0], surface + deep, wide[1]), _COMPUTED_MM)
+        water = _water(
+            (-wide[0], surface, -wide[1]), (wide[0], surface + deep, wide[1]), (step[0], _COMPUTED_MM, step[1])
+        )
         dose = self.engine.dose(water, [beam], [np.ones(1)], self.machine, ignore_field=True)
         return dose.volume.at(points).astype(float)
 
@@ -232,7 +239,7 @@ def _given(value: float | None) -> float:
     return value
 
 
-def _water(low: tuple[float, ...], high: tuple[float, ...], spacing_mm: float) -> Volume:
+def _water(low: tuple[float, ...], high: tuple[float, ...], spacing_mm: tuple[float, ...]) -> Volume:
     grid = Grid.covering(low, high, spacing_mm)
     return Volume(grid, np.ones(grid.shape, np.float32), Quantity.DENSITY)
 
