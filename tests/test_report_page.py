@@ -102,6 +102,7 @@ def test_figures_keep_three_digits_and_a_true_minus() -> None:
     assert figure(99.96, "%") == "100.0 %"
     assert figure(2.5, "cc", sign=True) == "+2.50 cc"
     assert figure(-0.0001, "", sign=True) == "0.000"
+    assert figure(0.0, "cc") == "0 cc"
     assert figure(float("nan"), "Gy") == "–"
 
 
@@ -147,6 +148,10 @@ def test_medians_and_differences_are_those_of_the_records(html: str, findings: F
     gaps = (table["delayed"] - table["mr_linac"]).to_numpy()
     walsh = np.median([(a + b) / 2 for n, a in enumerate(gaps) for b in gaps[n:]])
     assert f"{abs(walsh):.1f} % lower than MR-Linac, one session" in html
+    assert re.search(r'class="clear"><th scope="row">.*?Delayed, ncVMAT minus MR-Linac, one session', html)
+    assert re.search(
+        r'<tr><th scope="row">.*?Delayed, ncVMAT minus Direct post-op, ncVMAT', html
+    )  # interval holds zero
     planned = findings.values(structure, metric, "planned")["delayed"].median()
     assert f"planned {planned:.1f} %" in html
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Engine
@@ -157,10 +158,17 @@ def _checked_target(request: PlanRequest) -> Structure:
     ptv = request.targets["ptv"]
     if ptv.is_empty:
         raise PlanningError("structure 'ptv' is empty: there is nothing to aim at")
-    held = float(ptv.on(request.density.grid).sum(dtype=float)) * request.density.grid.voxel_cc
+    held = _volume_inside(ptv, request.density.grid)
     if held < 0.99 * ptv.volume_cc:
         raise PlanningError(f"only {held:.2f} of the {ptv.volume_cc:.2f} cc of the PTV lie inside the density")
     return ptv
+
+
+def _volume_inside(structure: Structure, grid: Grid) -> float:
+    """Return the volume, cm3, of the structure's own voxels that have their centre in the box of a grid."""
+    box = zip(structure.grid.axes_mm(), grid.low_mm, grid.high_mm, strict=True)
+    inside = np.ix_(*[(axis >= low) & (axis <= high) for axis, low, high in box])
+    return float(structure.occupancy[inside].sum(dtype=float)) * structure.grid.voxel_cc
 
 
 def _organs(request: PlanRequest) -> tuple[str, ...]:

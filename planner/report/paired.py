@@ -80,7 +80,7 @@ def _slopes(findings: Findings, naming: Naming, key: str, table: pd.DataFrame) -
         (x(place[arm.name]), y(float(table[arm.name].median())), arm, figure(float(table[arm.name].median()), unit))
         for arm in arms
     )
-    columns = tuple((x(place[arm.name]), wrap(arm.title.split(",")[0], 13)[:2]) for arm in arms)
+    columns = tuple((x(place[arm.name]), wrap(arm.title.split(",")[0], 14, break_on_hyphens=False)[:2]) for arm in arms)
     return Slopes(key, naming.title(key), unit, y, columns, tuple(lines), medians, differences(findings, key, unit))
 
 
@@ -98,7 +98,7 @@ def differences(findings: Findings, key: str, unit: str) -> list[dict[str, objec
             "low": figure(row["low"], "", sign=True),
             "high": figure(row["high"], "", sign=True),
             "level": f"{100 * row['level']:.0f} %",
-            "clear": bool(row["level"] >= LEAST_LEVEL and (row["low"] > 0 or row["high"] < 0)),
+            "beyond_zero": bool(row["level"] >= LEAST_LEVEL and (row["low"] > 0 or row["high"] < 0)),
             "sure": bool(row["level"] >= LEAST_LEVEL),
             "p": probability(row["p"]),
             "p_holm": probability(row["p_holm"]) if row["in_family"] else "",

@@ -83,7 +83,7 @@ def cards(findings: Findings, naming: Naming, papers: Sequence[PublishedStudy]) 
     out = []
     for row in rows(findings, naming, findings.endpoints, papers):
         pairs = differences(findings, row.key, row.unit)
-        out.append(Card(row, tuple(_sentence(pair) for pair in pairs if pair["clear"]) or _no_difference(pairs)))
+        out.append(Card(row, tuple(_sentence(pair) for pair in pairs if pair["beyond_zero"]) or _no_difference(pairs)))
     return out
 
 
