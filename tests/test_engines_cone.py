@@ -12,11 +12,12 @@ from planner.engines.cone import CollapsedCone, superpose
 from planner.engines.cone_kernel import WIDTHS_MM, cone_kernel, point_kernel
 from planner.engines.cone_rays import rings_about, shares, sphere
 from planner.engines.cone_sources import Released
-from planner.engines.fluence import fluence_plane, solid_angle
+from planner.engines.fluence import fluence_plane
 from planner.engines.media import media_of
 from planner.library import load
 from planner.library.tables import attenuation, energy_deposition
 from planner.treatment.beam import Beam, BixelGrid
+from planner.treatment.beam_list import solid_angle_sr
 from planner.treatment.errors import CapabilityError
 from planner.treatment.geometry import beam_frame
 from planner.treatment.machine import Machine
@@ -193,15 +194,15 @@ def test_half_covered_voxels_take_half_of_the_dose(point):
     kerma = []
     for width in (30.0, 32.0, 34.0):
         beam = square(width)
-        area = solid_angle(beam.bixels, 1000.0).sum()
+        area = solid_angle_sr(beam.bixels, 1000.0).sum()
         kerma.append(ENGINE.transport(volume, [beam], [np.array([area])], point)[1].released)
     assert kerma[1] - kerma[0] == pytest.approx(kerma[2] - kerma[1], rel=0.1)
 
 
 def test_blur_keeps_the_photons_and_widens_the_edge():
-    bixels = BixelGrid((-10.0, -5.0), (5.0, 10.0), np.ones((4, 1), bool))
-    sharp = fluence_plane(bixels, np.ones((4, 1)), (0.0, 0.0))
-    soft = fluence_plane(bixels, np.ones((4, 1)), (1.0, 2.0))
+    cells = (np.linspace(-10.0, 10.0, 5), np.array([-5.0, 5.0]))
+    sharp = fluence_plane(cells, np.ones((4, 1)), (0.0, 0.0))
+    soft = fluence_plane(cells, np.ones((4, 1)), (1.0, 2.0))
     assert sharp.integral[-1, -1] == pytest.approx(200.0)
     assert soft.integral[-1, -1] == pytest.approx(200.0, rel=1e-4)
     density = np.diff(soft.integral[:, -1])

@@ -18,10 +18,11 @@ from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.engines.base import Capability, ignores_field
+from planner.engines.beam_model import fluence_map, per_photon, soften
 from planner.engines.cone_kernel import ConeKernel, cone_kernel
 from planner.engines.cone_rays import Cones, dominant, layouts, rays_along, rings_about, shares, sphere
 from planner.engines.cone_sources import Released, normalised, pack, released_of
-from planner.engines.fluence import fluence_plane, solid_angle
+from planner.engines.fluence import fluence_plane
 from planner.engines.media import Media, media_of
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.dose import Dose
@@ -32,10 +33,12 @@ from planner.treatment.machine import Calibration, Machine
 GY_PER_MEV_MM3 = 1.602176634e-7
 """Dose of 1 MeV/mm3 at 1 g/cm3, Gy."""
 _GROUP_DEG = 9.0
+LEAST_FLUENCE = 0.01
+"""Cells outside a field with less of its highest fluence (leakage, head scatter far off) are left out."""
 _RAYS_PER_SWEEP = 16
 _FAN_MARGIN = 2
 _PHANTOM_MM, _CALIBRATION_STEP_MM = 300.0, 4.0
-_CALIBRATED: dict[tuple["CollapsedCone", str], float] = {}
+_CALIBRATED: dict[tuple["CollapsedCone", Machine], float] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +146,7 @@ class CollapsedCone:
                         lambda low, high, p=part, f=fan, d=depth: trace_fan(lattice, p, f, (low, high), d),
                         chunks(fan.shape[0], 4),
                     )
+                    soften(depth, fan, machine)
             run_chunks(
                 lambda low, high, f=fan, d=depths, p=plane: release(
                     lattice, parts, f, d, p, kernel.table, (low, high), energy, flight
@@ -152,21 +156,19 @@ class CollapsedCone:
         return released_of(energy, flight)
 
     def _fluence(self, beam: Beam, weight: np.ndarray, machine: Machine) -> FluencePlane:
-        sad = machine.sad_mm.value
-        if machine.kind == "point":
-            per_weight = 1.0 / (solid_angle(beam.bixels, sad) * sad**2)
-        else:
-            per_weight = np.full(beam.bixels.open.shape, self._photons_per_mu(machine))
-        fluence = beam.bixels.plane(np.asarray(weight, float)) * per_weight
-        return fluence_plane(beam.bixels, fluence, machine.source.blur_mm(sad))
+        point = machine.kind == "point"
+        per_weight = per_photon(beam.bixels, machine.sad_mm.value) if point else self._photons_per_mu(machine)
+        fluence = fluence_map(beam.bixels, machine, per_weight)
+        edges, cells = fluence.trimmed(weight, LEAST_FLUENCE)
+        return fluence_plane(edges, cells, fluence.blur_mm)
 
     def _photons_per_mu(self, machine: Machine) -> float:
         """Return the fluence (1/mm2) of one monitor unit: what gives the calibration dose, computed by this engine."""
         if machine.calibration is None:
             raise ValueError(f"machine '{machine.name}' is a linac without calibration")
-        known = _CALIBRATED.get((self, machine.name))
+        known = _CALIBRATED.get((self, machine))
         if known is None:
-            known = _CALIBRATED[self, machine.name] = self._calibrate(machine, machine.calibration)
+            known = _CALIBRATED[self, machine] = self._calibrate(machine, machine.calibration)
         return known
 
     def _calibrate(self, machine: Machine, reference: Calibration) -> float:
@@ -177,7 +179,7 @@ class CollapsedCone:
         water = Volume(grid, np.ones(grid.shape, np.float32), Quantity.DENSITY)
         field = BixelGrid((-half, -half), (2.0 * half, 2.0 * half), np.ones((1, 1), bool))
         beam = Beam(0.0, 0.0, 0.0, (0.0, sad - reference.ssd_mm.value, 0.0), field)
-        photons = np.array([solid_angle(field, sad).sum() * sad**2])
+        photons = 1.0 / per_photon(field, sad).ravel()
         dose, _ = self.transport(water, [beam], [photons], machine.model_copy(update={"kind": "point"}))
         depths = step * (np.arange(count) + 0.5)
         return float(

@@ -17,6 +17,7 @@ import numpy as np
 from kernels.cone import RATES
 from kernels.terma import ReleaseTable
 from planner.library.tables import attenuation, energy_deposition, spectrum
+from planner.treatment.machine import AliRogers
 
 DEEP_MM = 200.0
 WIDTHS_MM = (9.0, 9.0, 90.0, 90.0)
@@ -56,7 +57,7 @@ class ConeKernel:
 
 
 @cache
-def cone_kernel(spectrum_name: str) -> ConeKernel:
+def cone_kernel(which: str | AliRogers) -> ConeKernel:
     """Return the kernel of a spectrum of the library.
 
     Raises
@@ -64,7 +65,7 @@ def cone_kernel(spectrum_name: str) -> ConeKernel:
     InputError
         If the spectrum is unknown.
     """
-    energies, photons = _bins(spectrum_name)
+    energies, photons = _bins(which)
     kerma, scatter = _coefficients("water", energies)
     deep = photons * np.exp(-0.1 * DEEP_MM * attenuation("water", energies))
     kernels = [point_kernel(energy) for energy in energies]
@@ -82,9 +83,9 @@ def cone_kernel(spectrum_name: str) -> ConeKernel:
     return ConeKernel(energy_deposition().theta_edges_rad, np.stack(share), np.array(in_cylinder), table)
 
 
-def _bins(spectrum_name: str) -> tuple[np.ndarray, np.ndarray]:
+def _bins(which: str | AliRogers) -> tuple[np.ndarray, np.ndarray]:
     """Return energies and photons of a spectrum whose bins are cut into equal parts."""
-    beam = spectrum(spectrum_name)
+    beam = spectrum(which)
     at = (np.arange(_PARTS_OF_BIN) + 0.5) / _PARTS_OF_BIN
     energies = beam.edges_mev[:-1, None] + np.diff(beam.edges_mev)[:, None] * at
     return energies.ravel(), np.repeat(beam.probability / _PARTS_OF_BIN, _PARTS_OF_BIN)
