@@ -66,8 +66,12 @@ def run(
     if left and not kernels_are_compiled():
         typer.echo("compiling kernels: once per version and machine, about a minute", err=True)
         compile_kernels(cases[0])
-    with _Watch(left) as watch:
-        batch = run_study(study, folder, workers or cores(), watch.finished, only or [])
+    try:
+        with _Watch(left) as watch:
+            batch = run_study(study, folder, workers or cores(), watch.finished, only or [])
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: finished cases stay in {folder}; the same command goes on from there", err=True)
+        raise
     _conclude(study, batch)
     if batch.failed:
         raise typer.Exit(SOME_CASES_FAILED)
