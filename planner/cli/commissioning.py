@@ -14,6 +14,7 @@ from planner.report.commissioning import write_commissioning
 from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
 from planner.validation.compare import Comparison, Row, compare, output_rows
+from planner.validation.machines import machine_checks
 
 
 def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Path | None) -> list[Row]:
@@ -37,6 +38,10 @@ def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Pa
                 typer.echo(f"{name}: {each.name}", err=True)
                 done.append(compare(name, cases[name], each))
     rows = [row for comparison in done for row in comparison.rows] + output_rows(done)
+    if not names:
+        for each in engines:
+            typer.echo(f"machines: {each.name}", err=True)
+            rows += [check.as_row() for check in machine_checks(each.name)]
     write_commissioning(done, rows, out)
     if markdown is not None:
         markdown.write_text(as_markdown(rows), encoding="utf-8")

@@ -67,6 +67,8 @@ def run_case(case: Case) -> CaseResult:
     practice = Practice(
         arm=case.arm,
         engine=engine_named(settings.engine),
+        fast=engine_named(settings.optimiser_engine),
+        corrections=settings.corrections,
         dose_grid_mm=settings.dose_grid_mm,
         ignore_field=settings.ignore_field,
         observer=Observer(settings.observer_sd_mm, settings.observer_correlation_mm),

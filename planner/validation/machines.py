@@ -21,6 +21,7 @@ from planner.engines.registry import engine_named
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.constant import Frozen, Status
 from planner.treatment.machine import Machine
+from planner.validation.compare import Row
 
 _HALF_MM, _DEEP_MM = 200.0, 330.0
 _TRACED_MM, _COMPUTED_MM, _FINE_MM, _NARROW_MM = 10.0, 2.5, 1.0, 30.0
@@ -106,6 +107,21 @@ class MachineCheck:
     within_aim: bool
     status: str
     source: str
+
+    def as_row(self) -> Row:
+        """Return the line in the form of the commissioning report."""
+        tolerance = f"{self.tolerance:g} {self.unit}"
+        return Row(
+            self.machine,
+            self.engine,
+            self.quantity,
+            self.ours,
+            self.published,
+            0.0,
+            tolerance,
+            self.passed,
+            self.status,
+        )
 
 
 def machine_checks(engine_name: str = "pencil", machines: Sequence[str] = ()) -> list[MachineCheck]:
