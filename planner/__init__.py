@@ -5,8 +5,8 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-# Before numpy comes in: a threaded BLAS adds up long vectors in an order that depends on its threads, and the optimiser's
-# path with it. One thread keeps plans bit-identical on every machine; our own kernels do the parallel work.
+# Before numpy comes in: a threaded BLAS adds up long vectors in an order that depends on its threads, and with it the
+# path of the optimiser. One thread keeps plans bit-identical everywhere; our own kernels do the parallel work.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _ROOT = Path(__file__).resolve().parent.parent

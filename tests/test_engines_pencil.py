@@ -10,8 +10,8 @@ from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner import library
 from planner.engines.base import Capability
-from planner.engines.pencil_kernel import RING_EDGES_MM, pencil_kernel, ring_doses
 from planner.engines.beam_model import per_photon
+from planner.engines.pencil_kernel import RING_EDGES_MM, pencil_kernel, ring_doses
 from planner.engines.registry import ENGINES, engine_named
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.errors import CapabilityError, InputError

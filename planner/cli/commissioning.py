@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from planner.engines.registry import ENGINES, engine_named
-from planner.report.commissioning import write_commissioning
+from planner.report.commissioning import validation_page, write_commissioning
 from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
 from planner.validation.compare import Comparison, Row, compare, output_rows
@@ -61,10 +61,10 @@ def show(rows: Sequence[Row], out: Path, as_json: bool) -> None:
 
 
 def as_markdown(rows: Sequence[Row]) -> str:
-    """Return the verdicts as a Markdown table."""
+    """Return ``docs/validation.md``: the verdicts as a table, what they mean, and what is not validated."""
     head = "| case | engine | quantity | ours | reference | 1 sigma | tolerance | verdict |\n"
     head += "|---|---|---|---:|---:|---:|---|---|\n"
-    return head + "".join(f"| {' | '.join(_cells(row))} |\n" for row in rows)
+    return validation_page(head + "".join(f"| {' | '.join(_cells(row))} |\n" for row in rows))
 
 
 def _cells(row: Row) -> list[str]:

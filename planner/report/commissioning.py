@@ -42,6 +42,12 @@ def write_commissioning(comparisons: Sequence[Comparison], rows: Sequence[Row], 
     return out
 
 
+def validation_page(table: str) -> str:
+    """Return the text of ``docs/validation.md`` around a table of verdicts, both Markdown."""
+    environment = Environment(loader=PackageLoader("planner.report"), autoescape=False, undefined=StrictUndefined)
+    return environment.get_template("validation.md.j2").render(table=table, version=__version__) + "\n"
+
+
 def _curve(comparison: Comparison, number: int) -> str:
     """Return one profile as SVG: reference with two sigma, ours as a line, and their difference below."""
     axis, at = comparison.case.curves[number]
