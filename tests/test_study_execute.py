@@ -34,6 +34,7 @@ def work(errand, folder):
         raise InputError("study.toml", "cohort", "an exception of three arguments, which cannot be pickled")
     if errand.does == "sleeps":
         time.sleep(60)
+    (Path(folder) / f"{os.getpid()}.pid").touch()
     (Path(folder) / errand.id).write_text(os.environ["LACUNA_THREADS"])
     return 1.5
 
@@ -49,7 +50,7 @@ def test_a_failing_and_a_dying_case_harm_no_other(tmp_path):
     assert "died" in errors["c"]
     assert errors["e"].startswith("InputError: study.toml: cohort: an exception")
     assert [errors[name] for name in "adf"] == ["", "", ""]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "d", "f"]
+    assert sorted(file.name for file in tmp_path.iterdir() if file.suffix != ".pid") == ["a", "d", "f"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -59,8 +60,9 @@ def test_threads_are_shared_among_the_children(tmp_path, workers, monkeypatch):
     assert (tmp_path / "a").read_text() == str(6 // workers)
 
 
-def test_an_interrupt_stops_the_children_and_keeps_what_is_finished(tmp_path):
-    script = tmp_path / "batch.py"
+def started(folder, *errands):
+    """Start a batch of one worker in a process of its own, and return it when its first errand is done."""
+    script = folder / "batch.py"
     script.write_text(
         textwrap.dedent(
             f"""
@@ -71,16 +73,33 @@ def test_an_interrupt_stops_the_children_and_keeps_what_is_finished(tmp_path):
             from planner.study.execute import run_cases
             if __name__ == "__main__":
                 done = lambda outcome: print(outcome.case.id, flush=True)
-                run_cases([Errand("a"), Errand("b", "sleeps")], Path({str(tmp_path)!r}), 1, done, work)
+                run_cases({list(errands)!r}, Path({str(folder)!r}), 1, done, work)
             """
         )
     )
-    batch = subprocess.Popen(
-        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE.parent
-    )
-    assert batch.stdout.readline().strip() == "a"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": HERE.parent}
+    batch = subprocess.Popen([sys.executable, script], **pipes)
+    assert batch.stdout.readline().strip() == errands[0].id
+    return batch
+
+
+def test_an_interrupt_stops_the_children_and_keeps_what_is_finished(tmp_path):
+    batch = started(tmp_path, Errand("a"), Errand("b", "sleeps"))
     batch.send_signal(signal.SIGINT)
     _, errors = batch.communicate(timeout=30)
     assert "KeyboardInterrupt" in errors
     assert (tmp_path / "a").exists()
     assert not (tmp_path / "b").exists()
+
+
+def test_children_end_with_a_killed_parent(tmp_path):
+    batch = started(tmp_path, Errand("a"), Errand("b", "sleeps"))
+    (child,) = [int(file.stem) for file in tmp_path.glob("*.pid")]
+    os.kill(child, 0)
+    batch.kill()
+    batch.wait()
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split()[2]:
+            return
+        time.sleep(0.1)
+    pytest.fail("the child outlived its parent by 10 s")

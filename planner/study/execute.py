@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -122,6 +123,14 @@ def _prepare_child(threads: int) -> None:
     # The parent hears Ctrl-C and stops its children; they must not each print a traceback of their own.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["LACUNA_THREADS"] = str(threads)
+    threading.Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this child when its parent is gone: a killed run must not leave processes that go on computing."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def run_and_store(case: Case, folder: str) -> float:
