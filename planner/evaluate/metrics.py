@@ -19,6 +19,7 @@ from planner.treatment.limits import EvaluationRules, Limits
 from planner.treatment.prescription import Prescription
 
 # Structures whose parallel surfaces are told, and those that are truth rather than drawn or organs.
+_BOUNDS = ("intracranial", "skull")  # large, and no dose to them is asked for: they bound others
 _RIMMED = ("cavity", "tumour")
 _TRUTHS = ("cavity", "residual", "tumour")
 # What brain_minus_target leaves out: the first of these that was drawn.
@@ -295,7 +296,8 @@ def _case_metrics(
         yield from dose_metrics(dvh(dose, truth), level)
         if name in _RIMMED and has_surface(truth):
             yield from rim_metrics(dose, truth, level, structures.get("intracranial"))
-    curves = {n: dvh(dose, s) for n, s in structures.items() if s.role is Role.ORGAN and not s.is_empty}
+    organs = {n: s for n, s in structures.items() if s.role is Role.ORGAN and n not in _BOUNDS and not s.is_empty}
+    curves = {name: dvh(dose, organ) for name, organ in organs.items()}
     brain = structures.get("brain")
     if brain is not None and not brain.is_empty:
         excluded = next((drawn[name] for name in _EXCLUDED if name in drawn), None)
