@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: study test check bench clean
+.PHONY: study test check bench browser clean
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
@@ -18,8 +18,12 @@ $(STAMP): pyproject.toml uv.lock
 study: $(STAMP)  ## compare three ways to time radiosurgery of a resection cavity
 	$(BIN)/lacuna study run examples/timing.toml
 
-test: $(STAMP)  ## the tests, under 15 minutes on 2 cores
+test: $(STAMP) browser  ## the tests, under 15 minutes on 2 cores
 	$(BIN)/python -m pytest
+
+browser:  ## chromium, which the tests of the report open
+	@test -x /usr/bin/chromium || { test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+	  || echo "chromium is missing. Install it with: sudo apt-get update && sudo apt-get install -y chromium"
 
 check: $(STAMP)  ## style, types, import contracts
 	$(BIN)/ruff check .

@@ -32,6 +32,18 @@ class Epoch:
         return self.volumes["density"].grid
 
 
+class Course(Protocol):
+    """How the volumes of one patient change with the day."""
+
+    def volume_cc(self, day: float) -> float:
+        """Return the volume, cm3, of the tumour (day < 0) or of the cavity (day >= 0)."""
+        ...
+
+    def residual_volume_cc(self, day: float) -> float:
+        """Return the volume, cm3, of residual tumour; 0 before surgery."""
+        ...
+
+
 class Anatomy(Protocol):
     """A patient whose anatomy can be asked for on any day: synthetic, or real with simulated days.
 
@@ -40,10 +52,17 @@ class Anatomy(Protocol):
     id : str
     facts : mapping of str to (float or str)
         What was drawn for this patient, with the unit in the key (``tumour_volume_cc``, ``residual_doubling_day``).
+    course : Course
     """
 
-    id: str
-    facts: Mapping[str, float | str]
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+    @property
+    def facts(self) -> Mapping[str, float | str]: ...  # noqa: D102
+
+    @property
+    def course(self) -> Course: ...  # noqa: D102
 
     def epoch(self, day: float, *, images: bool = True) -> Epoch:
         """Return the truth on `day`: density and structures, and the MR volumes if `images`."""

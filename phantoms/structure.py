@@ -87,10 +87,11 @@ class Structure:
 
     def cropped(self, margin_voxels: int = 0) -> "Structure":
         """Return the same structure on the smallest window that holds it, plus a margin of voxels."""
-        occupied = np.argwhere(self.occupancy > 0)
-        if not len(occupied):
+        occupied = self.occupancy > 0
+        if not occupied.any():
             return self
-        low = occupied.min(axis=0) - margin_voxels
-        high = occupied.max(axis=0) + 1 + margin_voxels
+        along = [np.flatnonzero(occupied.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+        low = [int(filled[0]) - margin_voxels for filled in along]
+        high = [int(filled[-1]) + 1 + margin_voxels for filled in along]
         window = self.grid.window(low, high)
         return Structure(self.name, self.role, window, self.on(window))

@@ -9,6 +9,7 @@ import numpy as np
 from phantoms.volume import Volume
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
+from planner.treatment.errors import CapabilityError
 from planner.treatment.machine import Machine
 
 
@@ -22,6 +23,25 @@ class Capability(Flag):
     REFERENCE = auto()
 
 
+def ignores_field(engine: str, can: Capability, machine: Machine, ignore_field: bool) -> bool:
+    """Return whether a dose leaves out the magnetic field of the machine.
+
+    Raises
+    ------
+    CapabilityError
+        If the machine has a field, the engine cannot see it and the user did not say that it may be left out.
+    """
+    field = float(np.linalg.norm(machine.magnetic_field_t.value))
+    if field == 0 or Capability.BFIELD in can:
+        return False
+    if not ignore_field:
+        raise CapabilityError(
+            f"engine '{engine}' cannot compute dose in the magnetic field ({field:g} T) of machine '{machine.name}': "
+            f"choose an engine with BFIELD, or say ignore_field = true, which every record will carry"
+        )
+    return True
+
+
 class Influence(Protocol):
     """The linear map from bixel weights to dose at points, never stored as a matrix.
 
@@ -29,9 +49,15 @@ class Influence(Protocol):
     ----------
     shape : tuple of 2 int
         Number of points, number of bixels of all beams together (beams in order, each in C order of its open bixels).
+    beam_slices : tuple of slice
+        Where the bixels of each beam stand in a weight vector.
     """
 
-    shape: tuple[int, int]
+    @property
+    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+
+    @property
+    def beam_slices(self) -> tuple[slice, ...]: ...  # noqa: D102
 
     def forward(self, weights: np.ndarray) -> np.ndarray:
         """Return the dose (Gy), shape (points,), of bixel weights, shape (bixels,), float64."""
@@ -51,8 +77,11 @@ class Engine(Protocol):
     can : Capability
     """
 
-    name: str
-    can: Capability
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def can(self) -> Capability: ...  # noqa: D102
 
     def influence(
         self,

@@ -63,7 +63,12 @@ def compare(
     }
     units = {key: str(unit) for key, unit in records.groupby(KEY, sort=False)["unit"].first().items()}
     arms = pd.DataFrame(
-        [_arm_row(key, units[key], name, table[name]) for key, table in wide.items() for name in present if name in table],
+        [
+            _arm_row(key, units[key], name, table[name])
+            for key, table in wide.items()
+            for name in present
+            if name in table
+        ],
         columns=[*KEY, "unit", "strategy", "n", "median", "q1", "q3"],
     )
     pairs = pd.DataFrame(

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ DVH = pa.schema(
         ("volume_percent", pa.float64()),
     ]
 )
+CASE_FILES = ("records.parquet", "dvh.parquet", "timeline.json", "views.npz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ class CaseResult:
     Attributes
     ----------
     case : mapping
-        Content of ``case.json``; its ``case`` is the id.
+        Content of ``case.json``, less the ``hashes`` of the files.
     records, dvh : mapping of str to sequence
         Columns of `RECORDS` and `DVH`.
     timeline : mapping
@@ -68,6 +69,10 @@ class CaseResult:
     dvh: Mapping[str, Any]
     timeline: Mapping[str, Any]
     views: Mapping[str, np.ndarray]
+
+    def timed(self, wall_s: float) -> "CaseResult":
+        """Return the result with the time that it took, s."""
+        return replace(self, case={**self.case, "wall_s": wall_s})
 
 
 def folder_of(study: Path, case_id: str) -> Path:
@@ -95,7 +100,7 @@ def write_case(study: Path, result: CaseResult) -> Path:
     Path
         The folder of the case.
     """
-    case_id = result.case["case"]
+    case_id = result.case["id"]
     target = folder_of(study, case_id)
     target.parent.mkdir(parents=True, exist_ok=True)
     writing = Path(tempfile.mkdtemp(prefix=f".writing-{case_id}-", dir=target.parent))
@@ -105,7 +110,7 @@ def write_case(study: Path, result: CaseResult) -> Path:
         _write_json(writing / "timeline.json", result.timeline)
         np.savez_compressed(writing / "views.npz", allow_pickle=False, **dict(result.views))
         files = {file.name: sha256_of(file) for file in sorted(writing.iterdir())}
-        _write_json(writing / "case.json", {**result.case, "files_sha256": files})
+        _write_json(writing / "case.json", {**result.case, "hashes": {**result.case.get("hashes", {}), **files}})
         writing.chmod(0o755)
         for path in [*writing.iterdir(), writing]:
             _flush(path)
@@ -162,7 +167,7 @@ def read_json(file: Path) -> Any:
 
 def case_folders(study: Path) -> list[Path]:
     """Return the folders of the finished cases that belong to the study as it was run last, in its order."""
-    wanted = [case["case"] for case in read_json(study / "study.json")["cases"]]
+    wanted = read_json(study / "study.json")["cases"]
     return [folder_of(study, case_id) for case_id in wanted if is_done(study, case_id)]
 
 
@@ -175,9 +180,9 @@ def read_case(folder: Path) -> dict[str, Any]:
         If a file is missing or was changed.
     """
     case = read_json(folder / "case.json")
-    for name, expected in case["files_sha256"].items():
+    for name in CASE_FILES:
         file = folder / name
-        if not file.is_file() or sha256_of(file) != expected:
+        if not file.is_file() or sha256_of(file) != case["hashes"].get(name):
             raise InputError(file, "", "is missing or was changed after the case was computed: delete its folder")
     return case
 
@@ -202,38 +207,32 @@ def read_tables(folders: Iterable[Path], name: str) -> pd.DataFrame:
     return (pa.concat_tables(tables) if tables else schema.empty_table()).to_pandas()
 
 
-def collect(study: Path, failures: Mapping[str, str]) -> pd.DataFrame:
+def collect(study: Path, run: Mapping[str, Any]) -> pd.DataFrame:
     """Check every finished case, compact the records into one table and write the manifest.
 
     Parameters
     ----------
     study : Path
-    failures : mapping of str to str
-        Error by the id of a case that failed.
+    run : mapping
+        What the manifest tells about the run: ``started, wall_s, workers, failed``.
 
     Returns
     -------
     DataFrame
         The records of all finished cases.
+
+    Raises
+    ------
+    InputError
+        If a file of a finished case is missing or was changed.
     """
     folders = case_folders(study)
-    cases = [read_case(folder) for folder in folders]
+    cases = {read_case(folder)["id"]: sha256_of(folder / "case.json") for folder in folders}
     records = read_tables(folders, "records")
     beside = study / ".records.parquet.writing"
     pq.write_table(pa.Table.from_pandas(records, schema=RECORDS, preserve_index=False), beside)
     _flush(beside)
     beside.replace(study / "records.parquet")
-    write_json(
-        study / "manifest.json",
-        {
-            "versions": read_json(study / "study.json")["versions"],
-            "finished": [case["case"] for case in cases],
-            "failed": [{"case": case_id, "error": error} for case_id, error in failures.items()],
-            "wall_time_s": round(sum(case["wall_time_s"] for case in cases), 1),
-            "files_sha256": {
-                str(file.relative_to(study)): sha256_of(file)
-                for file in [study / "study.json", study / "records.parquet", *(f / "case.json" for f in folders)]
-            },
-        },
-    )
+    files = {name: sha256_of(study / name) for name in ("study.json", "records.parquet")}
+    write_json(study / "manifest.json", {**run, "cases": cases, "hashes": files})
     return records

@@ -4,8 +4,6 @@ import zlib
 
 import numpy as np
 
-from planner.timeline.strategy import Days, bounds
-
 
 def generator(seed: int, patient: int, purpose: str, occurrence: int = 0) -> np.random.Generator:
     """Return the random stream of one purpose in the life of one patient.
@@ -25,8 +23,8 @@ def generator(seed: int, patient: int, purpose: str, occurrence: int = 0) -> np.
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-def drawn_day(days: Days, random: np.random.Generator) -> float:
-    """Return the day itself, or one of the whole days from low to high (both included) with equal chance."""
-    low, high = bounds(days)
+def drawn_day(days: tuple[float, float], random: np.random.Generator) -> float:
+    """Return one of the whole days from the lowest to the highest, both included, with equal chance."""
+    low, high = days
     count = int(high - low) + 1
     return low + min(int(random.random() * count), count - 1)

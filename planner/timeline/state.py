@@ -81,9 +81,7 @@ class State:
             name: round(truth.structures[name].volume_cc, 6) if name in truth.structures else None
             for name in ("cavity", "residual", "tumour")
         }
-        entry = LogEntry(
-            self.day, step, label or step, volumes["cavity"], volumes["residual"], volumes["tumour"]
-        )
+        entry = LogEntry(self.day, step, label or step, volumes["cavity"], volumes["residual"], volumes["tumour"])
         return replace(self, log=(*self.log, entry))
 
     def done(self, step: str) -> int:

@@ -8,11 +8,17 @@ keep their draw when strategies are added or removed (``planner.timeline.draws``
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from planner.treatment.constant import Constant, Frozen
 
-Days = float | tuple[float, float]
+
+def _as_range(days: object) -> object:
+    return (days, days) if isinstance(days, int | float) else days
+
+
+Days = Annotated[tuple[float, float], BeforeValidator(_as_range)]
+"""The lowest and the highest day; a single day in a file is both."""
 
 
 class _Step(Frozen):
@@ -20,9 +26,9 @@ class _Step(Frozen):
 
     Attributes
     ----------
-    day : Constant of float or (low, high), optional
+    day : Constant of (low, high), optional
         Days since surgery.
-    after_days : Constant of float or (low, high), optional
+    after_days : Constant of (low, high), optional
         Days since the step before.
     label : str
         Words for the timeline in the report.
@@ -37,9 +43,9 @@ class _Step(Frozen):
         if self.day is not None and self.after_days is not None:
             raise ValueError("give either 'day' or 'after_days', not both")
         for days in (self.day, self.after_days):
-            if days is not None and isinstance(days.value, tuple) and days.value[0] > days.value[1]:
+            if days is not None and days.value[0] > days.value[1]:
                 raise ValueError(f"a range of days must be [low, high], got {list(days.value)}")
-        if self.after_days is not None and bounds(self.after_days.value)[0] < 0:
+        if self.after_days is not None and self.after_days.value[0] < 0:
             raise ValueError("'after_days' must not be negative")
         return self
 
@@ -149,7 +155,7 @@ class Strategy(Frozen):
                     raise ValueError(f"a '{step.step}' step needs '{needed}' before it")
             if isinstance(step, PlanStep | Treat) and step.same_session and (step.day or step.after_days):
                 raise ValueError(f"a '{step.step}' step in the same session takes no 'day' and no 'after_days'")
-            if step.step == "resect" and (step.day is None or step.day.value != 0):
+            if step.step == "resect" and (step.day is None or step.day.value != (0, 0)):
                 raise ValueError("days count from surgery: a 'resect' step needs day = 0")
             seen.add(step.step)
         if "treat" not in seen:
@@ -163,20 +169,15 @@ class Strategy(Frozen):
         low, high = float("-inf"), float("-inf")
         for number, step in enumerate(self.steps):
             if step.day is not None:
-                earliest, latest = bounds(step.day.value)
+                earliest, latest = step.day.value
                 if earliest < high:
                     raise ValueError(f"step {number + 1} ('{step.step}') could come before the step that precedes it")
                 low, high = earliest, latest
             elif number == 0:
                 raise ValueError("the first step needs a 'day'")
             elif step.after_days is not None:
-                earliest, latest = bounds(step.after_days.value)
+                earliest, latest = step.after_days.value
                 low, high = low + earliest, high + latest
             if isinstance(step, Recur):
                 high = max(high, step.until_day.value)
             yield low, high
-
-
-def bounds(days: Days) -> tuple[float, float]:
-    """Return the lowest and highest day of a day or of a range of days."""
-    return days if isinstance(days, tuple) else (days, days)

@@ -1,0 +1,137 @@
+"""Ray tracing and pencil beam: ns a step and ns a voxel-beam, beside a stored matrix and a memory triad in one run.
+
+Run with ``pytest benchmarks/bench_pencil.py --benchmark-enable``. `extra_info` holds the nanoseconds; the figure that
+travels between machines is the ratio to the sparse product of the same influence, and to the triad. One thread.
+"""
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_array
+
+from kernels.pencil import gather, scatter
+from kernels.raytrace import Fan, trace_fan
+from phantoms.grid import Grid
+from phantoms.volume import Quantity, Volume
+from planner import library
+from planner.engines.registry import engine_named
+from planner.treatment.beam import Beam, BixelGrid
+from planner.treatment.machine import Machine
+
+BEAMS, RADIUS_MM = 12, 30.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LACUNA_THREADS", "1")
+        yield
+
+
+@pytest.fixture(scope="module")
+def head():
+    grid = Grid.covering((-85, -105, -110), (85, 105, 110), 1.0)
+    x, y, z = grid.axes_mm()
+    r = (x[:, None, None] / 80) ** 2 + (y[:, None] / 100) ** 2 + (z / 105) ** 2
+    return Volume(grid, np.select([r < 0.88, r < 1.0], [1.04, 1.7], 0.0), Quantity.DENSITY)
+
+
+@pytest.fixture(scope="module")
+def beams():
+    bixels = BixelGrid((-20.0, -20.0), (2.5, 2.5), np.ones((16, 16), bool))
+    return [Beam(360.0 * n / BEAMS, (0.0, 45.0, -45.0)[n % 3], 0.0, (10.0, 5.0, 30.0), bixels) for n in range(BEAMS)]
+
+
+@pytest.fixture(scope="module")
+def influence(head, beams):
+    at = np.arange(-RADIUS_MM, RADIUS_MM + 1, 1.5)
+    x, y, z = np.meshgrid(at, at, at, indexing="ij")
+    inside = x**2 + y**2 + z**2 < RADIUS_MM**2
+    points = np.stack([x[inside] + 10.0, y[inside] + 5.0, z[inside] + 30.0], axis=1)
+    return engine_named("pencil").influence(head, beams, machine(), points, ignore_field=False)
+
+
+def machine():
+    return library.load("machines", "truebeam-stx", Machine)
+
+
+def stored(influence):
+    """Return the influence of the first beam as CSR, float32, entries above 0.1 % of the largest: what others store."""
+    first = influence.beam_slices[0]
+    columns = []
+    for bixel in range(first.start, first.stop):
+        weights = np.zeros(influence.shape[1])
+        weights[bixel] = 1.0
+        columns.append(influence.forward(weights).astype(np.float32))
+    dense = np.stack(columns, axis=1)
+    dense[dense < 1e-3 * dense.max()] = 0.0
+    return csr_array(dense)
+
+
+def report(benchmark, work, unit):
+    benchmark.extra_info[f"ns_per_{unit}"] = 1e9 * benchmark.stats.stats.min / work
+    print(f"\n{benchmark.name}: {1e9 * benchmark.stats.stats.min / work:.2f} ns per {unit}")
+
+
+def test_raytrace(benchmark, head):
+    axes = (0.8, 0.6, 0.0, 0.0, 0.0, 1.0, 0.6, -0.8, 0.0)
+    fan = Fan((-600.0, 800.0, 0.0), axes, 1000.0, (-80.0, -80.0), 2.0, 880.0, 1.0, (81, 81, 240))
+    out = np.empty(fan.shape, np.float32)
+    visited = trace_fan(head.grid.lattice, head.data, fan, (0, fan.shape[0]), out)
+    benchmark(trace_fan, head.grid.lattice, head.data, fan, (0, fan.shape[0]), out)
+    report(benchmark, visited, "step")
+
+
+def test_forward(benchmark, influence):
+    weights = np.linspace(0, 1, influence.shape[1])
+    benchmark(influence.forward, weights)
+    report(benchmark, influence.shape[0] * BEAMS, "voxel_beam")
+
+
+def test_adjoint(benchmark, influence):
+    gradient = np.linspace(-1, 1, influence.shape[0])
+    benchmark(influence.adjoint, gradient)
+    report(benchmark, influence.shape[0] * BEAMS, "voxel_beam")
+
+
+def test_gather_alone(benchmark, influence):
+    plane = influence.planes[0].forward(np.ones(256))
+    out = np.zeros(influence.shape[0])
+    benchmark(gather, plane, influence.footprints[0], out)
+    report(benchmark, influence.shape[0], "voxel_beam")
+
+
+def test_scatter_alone(benchmark, influence):
+    plane = np.zeros_like(influence.planes[0].forward(np.ones(256)))
+    benchmark(scatter, np.ones(influence.shape[0]), influence.footprints[0], plane)
+    report(benchmark, influence.shape[0], "voxel_beam")
+
+
+def test_peer_stored_csr_forward(benchmark, influence):
+    matrix, weights = stored(influence), np.linspace(0, 1, 256, dtype=np.float32)
+    benchmark(lambda: matrix @ weights)
+    report(benchmark, influence.shape[0], "voxel_beam")
+
+
+def test_peer_stored_csr_adjoint(benchmark, influence):
+    transposed = stored(influence).T.tocsr()
+    gradient = np.linspace(-1, 1, influence.shape[0], dtype=np.float32)
+    benchmark(lambda: transposed @ gradient)
+    report(benchmark, influence.shape[0], "voxel_beam")
+
+
+def test_memory_triad(benchmark):
+    a, b = np.ones(8_000_000, np.float32), np.ones(8_000_000, np.float32)
+
+    def triad():
+        np.multiply(b, np.float32(1.5), out=a)
+
+    benchmark(triad)
+    # The footprint of a voxel-beam is 24 bytes: so long does memory alone need for it.
+    report(benchmark, 2 * a.nbytes / 24, "24_bytes")
+
+
+def test_dose_of_a_head(benchmark, head, beams):
+    weights = [np.ones(256)] * len(beams)
+    engine, this = engine_named("pencil"), machine()
+    benchmark.pedantic(engine.dose, (head, beams, weights, this), {"ignore_field": False}, rounds=1)
+    report(benchmark, int((head.data > 0).sum()) * BEAMS, "voxel_beam")

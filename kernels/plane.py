@@ -1,0 +1,128 @@
+"""A plane, slightly curved, in a box: the fraction below it, its inverse, and samples of the piece inside the box.
+
+The local model of a surface everywhere in the geometry kernels: in a voxel, ``phi(x) = d + n.x + x.K.x / 2`` with x in
+mm from the voxel's centre, phi < 0 inside, n a unit vector and K the symmetric shape operator (K n = 0), packed as
+(xx, yy, zz, xy, xz, yz). The fraction below a plane follows Scardovelli and Zaleski, J Comput Phys 164:228 (2000);
+curvature enters to first order as the mean of ``x.K.x / 2`` over the piece of the plane inside the box.
+"""
+
+import numpy as np
+
+from kernels._jit import njit, njit_inline
+
+# Lines across the box on which the surface is sampled: a rank-1 lattice, so that no two share a coordinate.
+LINES = 16
+_GENERATOR = 7
+
+
+@njit
+def fraction_of_alpha(alpha, m1, m2, m3):
+    """Return the fraction of the unit box where ``m.x < alpha``; the m are positive and add up to one."""
+    if alpha <= 0.0:
+        return 0.0
+    if alpha >= 1.0:
+        return 1.0
+    a = alpha if alpha <= 0.5 else 1.0 - alpha
+    low, high = min(m1, m2, m3), max(m1, m2, m3)
+    mid = 1.0 - low - high
+    if a < low:
+        v = a * a * a / (6.0 * low * mid * high)
+    elif a < mid:
+        v = a * (a - low) / (2.0 * mid * high) + low * low / (6.0 * mid * high)
+    elif a < min(low + mid, high):
+        v = a * a * (3.0 * (low + mid) - a) + low * low * (low - 3.0 * a) + mid * mid * (mid - 3.0 * a)
+        v /= 6.0 * low * mid * high
+    elif high < low + mid:
+        v = a * a * (3.0 - 2.0 * a) + low * low * (low - 3.0 * a)
+        v += mid * mid * (mid - 3.0 * a) + high * high * (high - 3.0 * a)
+        v /= 6.0 * low * mid * high
+    else:
+        v = (2.0 * a - low - mid) / (2.0 * high)
+    return v if alpha <= 0.5 else 1.0 - v
+
+
+@njit_inline
+def _weights(nx, ny, nz, hx, hy, hz):
+    """Return the extent of the box along the normal and its three shares, none of them zero."""
+    m1, m2, m3 = abs(nx) * hx + 1e-7, abs(ny) * hy + 1e-7, abs(nz) * hz + 1e-7
+    extent = m1 + m2 + m3
+    m1, m2, m3 = max(m1 / extent, 1e-4), max(m2 / extent, 1e-4), max(m3 / extent, 1e-4)
+    total = m1 + m2 + m3
+    return extent, m1 / total, m2 / total, m3 / total
+
+
+@njit
+def fraction_below(d, nx, ny, nz, hx, hy, hz):
+    """Return the fraction of a box (edges h, mm) where ``d + n.x < 0``."""
+    extent, m1, m2, m3 = _weights(nx, ny, nz, hx, hy, hz)
+    return fraction_of_alpha(0.5 - d / extent, m1, m2, m3)
+
+
+@njit
+def distance_of_fraction(fraction, nx, ny, nz, hx, hy, hz):
+    """Return d (mm) such that ``fraction_below(d, ...) == fraction``; the touching plane for 0 and 1."""
+    extent, m1, m2, m3 = _weights(nx, ny, nz, hx, hy, hz)
+    low, high = 0.0, 1.0
+    alpha = fraction
+    for _ in range(60):
+        miss = fraction_of_alpha(alpha, m1, m2, m3) - fraction
+        if abs(miss) < 1e-9:
+            break
+        if miss > 0.0:
+            high = alpha
+        else:
+            low = alpha
+        step = 1e-4
+        slope = fraction_of_alpha(alpha + step, m1, m2, m3) - fraction_of_alpha(alpha - step, m1, m2, m3)
+        guess = alpha - miss * 2.0 * step / slope if slope > 1e-9 else low
+        alpha = guess if low < guess < high else 0.5 * (low + high)
+    return (0.5 - alpha) * extent
+
+
+@njit_inline
+def quadratic(K, x, y, z):
+    """Return ``x.K.x / 2``."""
+    return 0.5 * (K[0] * x * x + K[1] * y * y + K[2] * z * z) + K[3] * x * y + K[4] * x * z + K[5] * y * z
+
+
+@njit
+def sample_piece(d, nx, ny, nz, K, h, points):
+    """Write to `points` (LINES, 3) where the surface crosses lines through the box; return how many and their area.
+
+    The lines run along the axis that the normal is nearest to (in voxels). Every point stands for the same area, mm2,
+    the second value returned. Points are relative to the centre of the box; curvature is followed along the line.
+    """
+    ax, ay, az = abs(nx) * h[0], abs(ny) * h[1], abs(nz) * h[2]
+    if ax >= ay and ax >= az:
+        a, b, c, na, nb, nc = 0, 1, 2, nx, ny, nz
+    elif ay >= az:
+        a, b, c, na, nb, nc = 1, 0, 2, ny, nx, nz
+    else:
+        a, b, c, na, nb, nc = 2, 0, 1, nz, nx, ny
+    count = 0
+    x = np.zeros(3)
+    for n in range(LINES):
+        x[b] = ((n + 0.5) / LINES - 0.5) * h[b]
+        x[c] = ((n * _GENERATOR % LINES + 0.5) / LINES - 0.5) * h[c]
+        flat = -(d + nb * x[b] + nc * x[c]) / na
+        x[a] = flat
+        x[a] = flat - quadratic(K, x[0], x[1], x[2]) / na
+        if abs(x[a]) <= 0.5 * h[a]:
+            points[count, 0], points[count, 1], points[count, 2] = x[0], x[1], x[2]
+            count += 1
+    return count, h[b] * h[c] / (LINES * abs(na))
+
+
+@njit
+def bulge(d, nx, ny, nz, K, h, points):
+    """Return the mean of ``x.K.x / 2`` over the piece of the plane ``d + n.x = 0`` inside the box, mm.
+
+    A curved surface ``d' + n.x + x.K.x / 2 = 0`` cuts off the same fraction as the plane with ``d = d' + bulge``.
+    """
+    flat = np.zeros(6)
+    count, _ = sample_piece(d, nx, ny, nz, flat, h, points)
+    total = 0.0
+    for n in range(count):
+        # Only the tangential part counts: K n = 0.
+        total += quadratic(K, points[n, 0], points[n, 1], points[n, 2])
+    return total / count if count else 0.0

@@ -1,0 +1,292 @@
+"""Cohorts of synthetic patients: one specification and one seed give N patients, each a pure function of the day."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+
+from phantoms import brain, lesion, mri, skull
+from phantoms.canvas import Canvas
+from phantoms.course import SurgicalCourse
+from phantoms.grid import Grid
+from phantoms.head import Background, Head, field_of_view, painted
+from phantoms.noise import Noise
+from phantoms.patient import Epoch
+from phantoms.shapes import Shape, occupancy
+from phantoms.structure import Role, Structure
+from phantoms.tissue import TISSUES, blood_shares
+from phantoms.volume import Quantity, Volume
+
+IMAGES = tuple(mri.SEQUENCES)
+_DENSITY = {name: tissue.density for name, tissue in TISSUES.items()}
+# Lesion and cavity stay within this distance of the lesion's centre.
+_ROOM_MM = 62.0
+# Structures that a tumour or a cavity takes the place of; all others count it as part of themselves.
+_DISPLACED = ("ventricles", "hippocampus_left", "hippocampus_right", "falx", "tentorium")
+_FLAP_MM = 24.0
+
+
+@dataclass(frozen=True)
+class CohortSpec:
+    """What a cohort of synthetic patients is drawn from.
+
+    Attributes
+    ----------
+    patients : int
+    seed : int
+        Patient k of a seed is the same in a cohort of any size.
+    spacing_mm : float
+        Edge of the cubic voxels.
+    field_t : float
+        Field strength of the MR images, tesla.
+    snr : float
+        White-matter signal over noise of the MR images.
+    bias : float
+        Relative standard deviation of the receive sensitivity.
+    tumour_median_cc, tumour_sigma : float
+        Lognormal distribution of the volume of the tumour on the day of surgery.
+    tumour_min_cc, tumour_max_cc : float
+        Its limits.
+    residual_fraction : float
+        Share of patients in whom tumour is left behind.
+    cerebellar_fraction : float
+        Share of lesions below the tentorium; about 15 % of metastases (Delattre 1988).
+
+    Raises
+    ------
+    ValueError
+        If a figure is out of range; the message names it.
+    """
+
+    patients: int = 6
+    seed: int = 1
+    spacing_mm: float = 1.0
+    field_t: float = 1.5
+    snr: float = 28.0
+    bias: float = 0.10
+    tumour_median_cc: float = lesion.VOLUME_MEDIAN_CC.value
+    tumour_sigma: float = lesion.VOLUME_SIGMA.value
+    tumour_min_cc: float = lesion.VOLUME_RANGE_CC[0].value
+    tumour_max_cc: float = lesion.VOLUME_RANGE_CC[1].value
+    residual_fraction: float = 0.3
+    cerebellar_fraction: float = 0.16
+
+    def __post_init__(self) -> None:
+        low = {"patients": 1, "spacing_mm": 0.3, "field_t": 0.1, "snr": 1.0, "tumour_min_cc": 0.05}
+        high = {"spacing_mm": 6.0, "field_t": 7.0, "bias": 0.5, "residual_fraction": 1.0, "cerebellar_fraction": 1.0}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not low.get(field.name, 0) <= value <= high.get(field.name, np.inf):
+                raise ValueError(f"{field.name} = {value} is out of range")
+        if not self.tumour_min_cc < self.tumour_max_cc <= 60.0:
+            raise ValueError(f"tumour_max_cc = {self.tumour_max_cc} must lie between tumour_min_cc and 60")
+
+
+class SyntheticAnatomy:
+    """One synthetic patient: the truth on any day.
+
+    Everything is drawn when the object is made; the head is painted when it is first asked for and kept (about
+    200 MB at 1 mm). ``epoch`` is a pure function of the day.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+    index : int
+        Which patient of the cohort, from 0.
+
+    Attributes
+    ----------
+    id : str
+    facts : dict of str to (float or str)
+    grid : Grid
+    head : Head
+    course : SurgicalCourse
+    """
+
+    def __init__(self, spec: CohortSpec, index: int) -> None:
+        if not 0 <= index < spec.patients:
+            raise ValueError(f"patient {index} of a cohort of {spec.patients}")
+        self.spec, self.index = spec, index
+        self.id = f"synthetic-{spec.seed}-{index:04d}"
+        self.grid = field_of_view(spec.spacing_mm)
+        of_head, of_lesion, of_course, of_scanner = (np.random.default_rng(self._seed(n)) for n in range(4))
+        self.head = Head.draw(of_head)
+        volume = lesion.draw_volume_cc(
+            of_lesion, spec.tumour_median_cc, spec.tumour_sigma, (spec.tumour_min_cc, spec.tumour_max_cc)
+        )
+        self._below = bool(of_lesion.random() < spec.cerebellar_fraction)
+        centre, entry = _draw_site(of_lesion, self.head, volume, self._below)
+        tumour = lesion.Lesion.draw(of_lesion, (float(centre[0]), float(centre[1]), float(centre[2])), volume)
+        within = self._room(centre)
+        self.course = SurgicalCourse.draw(of_course, tumour, entry.tolist(), within, spec.residual_fraction)
+        self._coil = Noise.draw(of_scanner, self.grid.low_mm.tolist(), self.grid.high_mm.tolist(), 75.0)
+        self.facts = self._facts()
+
+    def epoch(self, day: float, *, images: bool | Collection[str] = True) -> Epoch:
+        """Return density, structures and MR volumes on `day`.
+
+        Parameters
+        ----------
+        day : float
+            Days since surgery; negative before it.
+        images : bool or collection of str
+            All of ``t1gd``, ``t2``, ``flair``, none, or those named.
+
+        Raises
+        ------
+        ValueError
+            If an unknown image is asked for.
+        """
+        wanted = IMAGES if images is True else tuple(images or ())
+        if unknown := set(wanted) - set(IMAGES):
+            raise ValueError(f"no such MR volume: {', '.join(sorted(unknown))}; there are {', '.join(IMAGES)}")
+        regions = self.course.regions(self.grid, day)
+        palettes = {"density": _DENSITY, **{name: self._signals[name] for name in wanted}}
+        canvas = Canvas(self.grid, palettes, self._background.maps)
+        self._paint(canvas, regions, day)
+        volumes = {"density": Volume(self.grid, canvas.maps["density"], Quantity.DENSITY)}
+        for name in wanted:
+            seed = self._seed(4, IMAGES.index(name), np.float64(day).view(np.uint64))
+            mri.acquire(canvas.maps[name], self._bias, self.spec.snr, seed)
+            volumes[name] = Volume(self.grid, canvas.maps[name], Quantity.MR_SIGNAL)
+        return Epoch(float(day), volumes, self._structures(regions, day))
+
+    def _seed(self, *key: int | np.uint64) -> np.random.SeedSequence:
+        return np.random.SeedSequence([self.spec.seed, self.index, *(int(k) for k in key)])
+
+    def _room(self, centre: np.ndarray) -> Structure:
+        """Return the space on the lesion's side of the dura about the lesion, which it cannot leave."""
+        side = 1.0 if centre[0] > 0 else -1.0
+        shape = brain.compartment(self.head.frame, self.head.vault, side, not self._below)
+        window = Grid.covering(
+            (centre - _ROOM_MM).tolist(), (centre + _ROOM_MM).tolist(), min(self.spec.spacing_mm, 1.5)
+        )
+        return Structure("room", Role.SUPPORT, window, occupancy(shape, window))
+
+    def _facts(self) -> dict[str, float | str]:
+        course, tumour = self.course, self.course.lesion
+        side = "left" if tumour.centre_mm[0] > 0 else "right"
+        return {
+            "histology": tumour.histology,
+            "site": f"{'cerebellar' if self._below else 'supratentorial'} {side}",
+            "tumour_volume_cc": tumour.volume_cc,
+            "tumour_x_mm": tumour.centre_mm[0],
+            "tumour_y_mm": tumour.centre_mm[1],
+            "tumour_z_mm": tumour.centre_mm[2],
+            "cavity_initial_cc": course.volume_cc(0.0),
+            "cavity_day20_cc": course.volume_cc(20.0),
+            "residual_initial_cc": course.residual_cc,
+            "residual_doubling_day": course.doubling_day,
+            "skull_thickness_mm": self.head.skull_mm,
+            "scalp_thickness_mm": self.head.scalp_mm,
+            "field_t": self.spec.field_t,
+        }
+
+    @cached_property
+    def _signals(self) -> dict[str, dict[str, float]]:
+        return {name: mri.palette(sequence, self.spec.field_t) for name, sequence in mri.SEQUENCES.items()}
+
+    @cached_property
+    def _background(self) -> Background:
+        return painted(self.head, self.grid, self._signals)
+
+    @cached_property
+    def _bias(self) -> np.ndarray:
+        return mri.bias_field(self._coil, self.grid.axes_mm(), self.spec.bias)
+
+    def _structures(self, regions: dict[str, Structure], day: float) -> dict[str, Structure]:
+        body = regions["tumour" if day < 0 else "cavity"]
+        found = dict(self._background.structures)
+        for name in _DISPLACED:
+            part = found[name]
+            left = np.minimum(part.occupancy, 1.0 - body.on(part.grid))
+            found[name] = Structure(name, part.role, part.grid, left)
+        found[body.name] = body
+        if day >= 0 and not regions["residual"].is_empty:
+            found["residual"] = regions["residual"]
+        return found
+
+    def _paint(self, canvas: Canvas, regions: dict[str, Structure], day: float) -> None:
+        oedema = regions["oedema"]
+        offset = oedema.grid.offset_in(self.grid) or (0, 0, 0)
+        view = tuple(slice(o, o + n) for o, n in zip(offset, oedema.grid.shape, strict=True))
+        white = self._background.white[view].astype(np.float32) / np.float32(255.0)
+        canvas.fill("oedema", oedema.occupancy * white * np.float32(0.85), oedema.grid)
+        if day < 0:
+            canvas.fill("tumour", regions["tumour"].occupancy, regions["tumour"].grid)
+            canvas.fill("necrosis", regions["necrosis"].occupancy, regions["necrosis"].grid)
+            return
+        self._paint_craniotomy(canvas)
+        for tissue, name in (("scar", "tract"), ("rim", "rim"), ("cavity_fluid", "cavity")):
+            canvas.fill(tissue, regions[name].occupancy, regions[name].grid)
+        canvas.fill("tumour", regions["residual"].occupancy, regions["residual"].grid)
+        blood = regions["blood"]
+        older, newer = blood_shares(day).items()
+        canvas.fill(older[0], blood.occupancy, blood.grid)
+        canvas.fill(newer[0], blood.occupancy * np.float32(newer[1]), blood.grid)
+        canvas.fill("air", regions["air"].occupancy, regions["air"].grid)
+
+    def _paint_craniotomy(self, canvas: Canvas) -> None:
+        """Paint the saw cut around the bone flap."""
+        course = self.course
+        entry = np.asarray(course.entry)
+        bone = self._background.structures["skull"]
+        hole = np.asarray(course.lesion.centre_mm) + entry * (course.depth_mm + 0.5 * self.head.skull_mm)
+        x, y, z = (
+            (axis - h).astype(np.float32).reshape(shape)
+            for axis, h, shape in zip(bone.grid.axes_mm(), hole, ((-1, 1, 1), (1, -1, 1), (1, 1, -1)), strict=True)
+        )
+        near = (np.abs(x) < 40.0) & (np.abs(y) < 40.0) & (np.abs(z) < 40.0) & (bone.occupancy > 0)
+        spot = np.nonzero(near)
+        offsets = np.stack([np.broadcast_to(v, near.shape)[spot] for v in (x, y, z)], axis=1)
+        along = offsets @ entry.astype(np.float32)
+        away = np.sqrt(np.maximum((offsets**2).sum(axis=1) - along**2, 0.0))
+        cut = np.zeros(near.shape, np.float32)
+        width = np.float32(self.spec.spacing_mm)
+        cut[spot] = np.clip(0.5 - (np.abs(away - _FLAP_MM) - 0.8) / width, 0.0, 1.0) * bone.occupancy[spot]
+        cut[spot] *= np.abs(along) < 25.0
+        canvas.fill("scar", cut, bone.grid)
+
+
+def _draw_site(rng: np.random.Generator, head: Head, volume_cc: float, below: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a lesion's centre and the vector from it to the inner skull, mm.
+
+    The nearest edge lies near the grey-white junction, where metastases lodge; the lesion keeps clear of midline and
+    brainstem, and of the skull base, through which no surgeon comes.
+
+    Raises
+    ------
+    ValueError
+        If no place is found, which a head of plausible size and a volume below 60 cc exclude.
+    """
+    frame = head.frame
+    radius = float(np.cbrt(volume_cc * 1000.0 * 3.0 / (4.0 * np.pi)))
+    space = skull.posterior_fossa(frame) if below else skull.cranium(frame)
+    low, high = space.bounds
+    stem = brain.brainstem(frame).grown(2.0)
+    for _ in range(20000):
+        point = rng.uniform(low, high)
+        if not below and (point[2] < 22.0 or abs(point[0]) < 0.85 * radius + 3.0):
+            continue
+        if below and (abs(point[0]) < 8.0 or point[1] < 30.0):
+            continue
+        depth = -_distance(head.vault, point)
+        junction = rng.normal(4.0, 2.5)
+        if abs(depth - (0.95 * radius + junction)) > 1.5 or _distance(stem, point) < radius + 2.0:
+            continue
+        if not below and _distance(skull.posterior_fossa(frame), point) < 0.9 * radius + 2.0:
+            continue
+        return point, _outward(space, point, depth)
+    raise ValueError(f"no site for a lesion of {volume_cc:.1f} cc")
+
+
+def _distance(shape: Shape, point: np.ndarray) -> float:
+    x, y, z = (np.full((1, 1, 1), v) for v in point)
+    return float(shape.distance(x, y, z).item())
+
+
+def _outward(space: Shape, point: np.ndarray, depth: float) -> np.ndarray:
+    """Return the vector of length `depth` along which the distance to a shape grows fastest."""
+    slope = np.array([_distance(space, point + e) - _distance(space, point - e) for e in np.eye(3)])
+    return slope / np.linalg.norm(slope) * max(depth, 1.0)

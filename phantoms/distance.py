@@ -1,0 +1,187 @@
+"""Signed distance of a structure's sub-voxel surface, and back from a distance to occupancy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernels.coverage import count_level, fraction_inside, sample_level
+from kernels.distance import measure, seed, sweep
+from kernels.surface import EMPTY, PATCH, count_cut, fit_patches, list_cut, stencil
+from kernels.threads import chunks, run_chunks
+from phantoms.grid import Grid
+from phantoms.structure import Structure
+from phantoms.volume import Quantity, Volume
+
+# Width (one sigma) of the smoothing under which normals and curvatures are read, in mean voxel edges. A binary mask
+# needs more, because the steps of its surface must average out. Not less than _FLOOR of that in the longest edge.
+
+_SMOOTHING = {False: 1.0, True: 1.5}
+_FLOOR = 0.75
+# Binary masks of fewer voxels have no surface to smooth: their voxels count as they are.
+_SMALL = 64
+_PLANES = 8
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The sub-voxel surface of a structure as curved patches.
+
+    Attributes
+    ----------
+    grid : Grid
+        Where `cells` index.
+    occupancy : ndarray
+        On that grid.
+    cells : ndarray (n, 3), int32
+    patches : ndarray (n, 10)
+        See ``kernels.surface``.
+    """
+
+    grid: Grid
+    occupancy: np.ndarray
+    cells: np.ndarray
+    patches: np.ndarray
+
+
+def is_binary(occupancy: np.ndarray) -> bool:
+    """Whether an occupancy holds (nearly) nothing but empty and full voxels."""
+    return not bool(((occupancy > EMPTY) & (occupancy < 1 - EMPTY)).any())
+
+
+def has_surface(structure: Structure) -> bool:
+    """Whether a structure occupies any voxel by more than a trace, so that distances from it can be told."""
+    return bool((structure.occupancy > EMPTY).any())
+
+
+def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0, 0)) -> Surface:
+    """Return the surface of a structure on its own window, cropped and padded by at least `margin_voxels`."""
+    binary = is_binary(structure.occupancy) and np.count_nonzero(structure.occupancy > EMPTY) >= _SMALL
+    step = np.asarray(structure.grid.spacing_mm)
+    width = _SMOOTHING[binary] * max(float(np.cbrt(step.prod())), _FLOOR * float(step.max()))
+    # A voxel that averages has smoothed already, with the variance of its own width.
+    sigma = np.sqrt(width**2 - (0.0 if binary else 1.0) * step**2 / 12.0)
+    x, y, z = (stencil(float(s)) for s in sigma / step)
+    radius = (x.shape[1] // 2, y.shape[1] // 2, z.shape[1] // 2)
+    occupied = structure.occupancy > (EMPTY if has_surface(structure) else 0.0)
+    low, high = [], []
+    for axis in range(3):
+        hit = np.flatnonzero(occupied.any(axis=tuple({0, 1, 2} - {axis})))
+        pad = max(margin_voxels[axis], radius[axis] + 2)
+        low.append(int(hit[0]) - pad)
+        high.append(int(hit[-1]) + 1 + pad)
+    grid = structure.grid.window(low, high)
+    f = structure.on(grid)
+    planes = chunks(grid.shape[0], _PLANES)
+    counts = run_chunks(lambda lo, hi: count_cut(f, binary, radius, (lo, hi)), planes)
+    ends = np.cumsum(counts)
+    cells = np.empty((int(ends[-1]), 3), np.int32)
+    run_chunks(
+        lambda lo, hi, start, end: list_cut(f, binary, radius, (lo, hi), cells[start:end]),
+        [(lo, hi, end - n, end) for (lo, hi), n, end in zip(planes, counts, ends, strict=True)],
+    )
+    patches = np.empty((len(cells), PATCH))
+    h = grid.spacing_mm
+    run_chunks(
+        lambda lo, hi: fit_patches(f, binary, h, (x, y, z), sigma, cells, (lo, hi), patches),
+        chunks(len(cells), 512),
+    )
+    return Surface(grid, f, cells, patches)
+
+
+def distance_field(structure: Structure, reach_mm: float) -> Volume:
+    """Return the signed distance (mm, negative inside) on the structure's window padded by `reach_mm`.
+
+    Parameters
+    ----------
+    structure : Structure
+    reach_mm : float
+        Distance up to which the field is exact, outside and inside; beyond, plus or minus a little more is written.
+
+    Raises
+    ------
+    ValueError
+        If the structure is empty.
+    """
+    if not has_surface(structure):
+        raise ValueError(f"structure {structure.name} is empty: it has no surface to measure from")
+    h = structure.grid.spacing_mm
+    reach = reach_mm + 2.0 * max(h)
+    x, y, z = (int(np.ceil(reach / step)) for step in h)
+    surface = surface_of(structure, (x, y, z))
+    return Volume(surface.grid, transform(surface, reach), Quantity.DISTANCE)
+
+
+def transform(surface: Surface, reach_mm: float) -> np.ndarray:
+    """Return the signed distance to a surface on its grid, float32, exact within `reach_mm`."""
+    h, shape, cells = surface.grid.spacing_mm, surface.grid.shape, surface.cells
+    own = np.full(shape, -1, np.int32)
+    points = np.empty((len(cells), 3))
+    seed(cells, surface.patches, h, (0, len(cells)), own, points)
+    ids = own.copy()
+    for axis in (2, 1, 0):
+        rows = chunks(shape[1 if axis == 0 else 0], _PLANES)
+        run_chunks(lambda lo, hi, axis=axis: sweep(ids, points, h, axis, reach_mm**2, (lo, hi)), rows)
+    out = np.empty(shape, np.float32)
+    run_chunks(
+        lambda lo, hi: measure(surface.occupancy, ids, own, surface.patches, points, h, reach_mm, (lo, hi), out),
+        chunks(shape[0], _PLANES),
+    )
+    return out
+
+
+def occupancy_of(distance: Volume, level_mm: float = 0.0) -> np.ndarray:
+    """Return the fraction of each voxel where a signed distance is below a level.
+
+    Parameters
+    ----------
+    distance : Volume
+        Signed distance, mm.
+    level_mm : float
+
+    Returns
+    -------
+    ndarray, shape of the grid, float32
+    """
+    out = np.empty(distance.grid.shape, np.float32)
+    run_chunks(
+        lambda lo, hi: fraction_inside(distance.data, distance.grid.spacing_mm, float(level_mm), (lo, hi), out),
+        chunks(distance.grid.shape[0], _PLANES),
+    )
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Points spread over a surface.
+
+    Attributes
+    ----------
+    points_mm : ndarray (n, 3)
+        LPS.
+    area_mm2 : ndarray (n,)
+        The area that each point stands for.
+    """
+
+    points_mm: np.ndarray
+    area_mm2: np.ndarray
+
+
+def level_surface(distance: Volume, level_mm: float = 0.0) -> Samples:
+    """Return points on the parallel surface where a signed distance has a value, weighted by area.
+
+    Parameters
+    ----------
+    distance : Volume
+        Signed distance, mm, that reaches beyond the level.
+    level_mm : float
+    """
+    phi, lattice, level = distance.data, distance.grid.lattice, float(level_mm)
+    planes = chunks(distance.grid.shape[0], _PLANES)
+    counts = run_chunks(lambda lo, hi: count_level(phi, lattice.step, level, (lo, hi)), planes)
+    ends = np.cumsum(counts)
+    points, area = np.empty((int(ends[-1]), 3)), np.empty(int(ends[-1]))
+    run_chunks(
+        lambda lo, hi, start, end: sample_level(lattice, phi, level, (lo, hi), points[start:end], area[start:end]),
+        [(lo, hi, end - n, end) for (lo, hi), n, end in zip(planes, counts, ends, strict=True)],
+    )
+    return Samples(points, area)

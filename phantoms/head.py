@@ -1,0 +1,308 @@
+"""An anatomical head: sizes drawn for a patient, painted tissue by tissue, with the structures a planner needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from phantoms import brain, skull
+from phantoms.canvas import Canvas
+from phantoms.grid import Grid
+from phantoms.noise import Noise
+from phantoms.shapes import Shape, covered, occupancy, sampled, window_of
+from phantoms.skull import SIDES, Frame
+from phantoms.structure import Role, Structure
+from phantoms.tissue import BONE, TISSUES
+
+# The field of view, mm: a head with a little air around it, the neck cut at the lower border.
+FIELD_OF_VIEW_MM = ((-92.0, -122.0, -116.0), (92.0, 104.0, 120.0))
+
+SKIN_MM = 2.0
+_WHITE_SHARE = {"white": 1.0}
+_BONE_SHARE = dict.fromkeys(BONE, 1.0)
+_MIDDLE = (0.0, 4.0, 20.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Sizes of one patient's head and the noises that shape it.
+
+    Attributes
+    ----------
+    frame : Frame
+    skull_mm : float
+        Thickness of the calvaria; adults 6-8 mm (Lillie 2016: frontal 7.0, parietal 7.2, occipital 8.0).
+    scalp_mm : float
+        Thickness of skin and fat over it; 4-7 mm (Oltulu 2022).
+    csf_mm : float
+        Width of the subarachnoid space; grows with atrophy.
+    dilation : float
+        Width of the ventricles against the average.
+    globe_mm : float
+        Radius of the eye, 11-12.5 mm in adults.
+    folds, coarse, fine : Noise
+        The pattern of sulci; surface irregularity of several cm; of several mm.
+    """
+
+    frame: Frame
+    skull_mm: float
+    scalp_mm: float
+    csf_mm: float
+    dilation: float
+    globe_mm: float
+    folds: Noise
+    coarse: Noise
+    fine: Noise
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "Head":
+        """Draw a head: linear sizes vary by 2-3 %, wall thicknesses by 10 %, CSF spaces by 20 %."""
+        wide, long, high = 0.985 + 0.025 * np.clip(rng.standard_normal(3), -1.6, 1.6)
+        skull_mm, scalp_mm, csf_mm, dilation, globe = np.clip(rng.standard_normal(5), -2.0, 2.0)
+        low, high_mm = FIELD_OF_VIEW_MM
+        reach = (92.0, 92.0, 92.0)
+        return cls(
+            Frame((float(wide), float(long), float(high))),
+            float(6.8 * np.exp(0.10 * skull_mm)),
+            float(5.6 * np.exp(0.15 * scalp_mm)),
+            float(2.1 * np.exp(0.22 * csf_mm)),
+            float(np.exp(0.18 * dilation)),
+            float(11.7 + 0.3 * globe),
+            Noise.draw(rng, (-92.0, -92.0, -92.0), reach, brain.FOLD_KNOT_MM),
+            Noise.draw(rng, low, high_mm, 17.0),
+            Noise.draw(rng, low, high_mm, 3.2),
+        )
+
+    @cached_property
+    def vault(self) -> Shape:
+        """Inner surface of the skull."""
+        return skull.vault(self.frame)
+
+    @cached_property
+    def external(self) -> Shape:
+        """Outer surface of the head."""
+        return skull.skin(self.frame, self.skull_mm + self.scalp_mm).roughened(self.coarse, 0.5)
+
+
+def field_of_view(spacing_mm: float) -> Grid:
+    """Return the grid of a head at a spacing."""
+    return Grid.covering(*FIELD_OF_VIEW_MM, spacing_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class Background:
+    """A painted head.
+
+    Attributes
+    ----------
+    grid : Grid
+    maps : mapping of str to ndarray, shape ``grid.shape``, float32
+        ``density`` and the noise-free signals that were asked for.
+    white : ndarray, shape ``grid.shape``, uint8
+        Share of white matter, 0 to 255.
+    structures : mapping of str to Structure
+    """
+
+    grid: Grid
+    maps: Mapping[str, np.ndarray]
+    white: np.ndarray
+    structures: Mapping[str, Structure]
+
+
+def painted(head: Head, grid: Grid, signals: Mapping[str, Mapping[str, float]]) -> Background:
+    """Return a head painted on a grid: density, signals by tissue, and structures.
+
+    Parameters
+    ----------
+    head : Head
+    grid : Grid
+    signals : mapping of str to (mapping of str to float)
+        For each MR weighting, the signal of each tissue.
+    """
+    palettes = {
+        "density": {name: tissue.density for name, tissue in TISSUES.items()},
+        **signals,
+        "bone": _BONE_SHARE,
+        "white": _WHITE_SHARE,
+    }
+    painter = _Painter(head, Canvas(grid, palettes))
+    painter.outside()
+    painter.bones()
+    painter.spaces()
+    painter.eyes()
+    painter.brain()
+    painter.small_parts()
+    canvas = painter.canvas
+    texture = painter.texture()
+    for name in signals:
+        canvas.maps[name] *= texture
+    painter.keep("skull", grid, canvas.maps.pop("bone"))
+    white = np.rint(canvas.maps.pop("white") * np.float32(255.0)).astype(np.uint8)
+    return Background(grid, canvas.maps, white, painter.structures)
+
+
+class _Painter:
+    """Paints a head on a canvas in the order of its layers and keeps the structures."""
+
+    def __init__(self, head: Head, canvas: Canvas) -> None:
+        self.head, self.canvas, self.grid, self.frame = head, canvas, canvas.grid, head.frame
+        self.structures: dict[str, Structure] = {}
+        self.vault = sampled(head.vault, canvas.grid)
+        self.skin = sampled(head.external, canvas.grid)
+
+    def keep(self, name: str, window: Grid, fraction: np.ndarray, role: Role = Role.ORGAN) -> None:
+        self.structures[name] = Structure(name, role, window, np.clip(fraction, 0.0, 1.0)).cropped()
+
+    def draw(
+        self, tissue: str, shape: Shape, name: str | None = None, within: np.ndarray | None = None
+    ) -> tuple[Grid, np.ndarray]:
+        """Paint a shape, cut to where the distance `within` (on the whole grid) is negative; keep it if named."""
+        window = window_of(shape, self.grid)
+        distance = sampled(shape, window)
+        if within is not None:
+            np.maximum(distance, self._seen(within, window), out=distance)
+        fraction = covered(distance, window)
+        self.canvas.fill(tissue, fraction, window)
+        if name is not None:
+            self.keep(name, window, fraction)
+        return window, fraction
+
+    def _seen(self, whole: np.ndarray, window: Grid) -> np.ndarray:
+        offset = window.offset_in(self.grid) or (0, 0, 0)
+        return whole[tuple(slice(o, o + n) for o, n in zip(offset, window.shape, strict=True))]
+
+    def layer(self, tissue: str, distance_mm: np.ndarray) -> np.ndarray:
+        fraction = covered(distance_mm, self.grid)
+        self.canvas.fill(tissue, fraction)
+        return fraction
+
+    def outside(self) -> None:
+        """Skin, fat and muscle."""
+        self.keep("external", self.grid, self.layer("skin", self.skin), Role.EXTERNAL)
+        self.layer("fat", self.skin + np.float32(SKIN_MM))
+        coarse = self.head.coarse
+        deep = self.skin + np.float32(SKIN_MM + 2.5)
+        self.draw("muscle", skull.deep_face(self.frame).roughened(coarse, 1.5), within=deep + 4.0)
+        for side in SIDES.values():
+            for muscle in skull.muscles(self.frame, side):
+                self.draw("muscle", muscle.roughened(coarse, 0.8), within=deep)
+        self.draw("muscle", skull.tongue(self.frame), within=deep)
+        self.draw("skin", skull.cartilage(self.frame))
+
+    def bones(self) -> None:
+        """Calvaria with its two tables and diploe, skull base, face, jaw and cervical spine."""
+        noise = sampled_noise(self.head.coarse, self.grid)
+        thick = np.float32(self.head.skull_mm) * (1 + np.float32(0.09) * noise)
+        deep = self.skin + np.float32(3.5)
+        outer = np.maximum(self.vault - thick, deep)
+        self.layer("cortical_bone", outer)
+        self.layer("diploe", np.maximum(outer + np.float32(1.9), np.float32(1.6) - self.vault))
+        for bone in (skull.skull_base(self.frame), skull.face_bones(self.frame), skull.mandible(self.frame)):
+            self.draw("cortical_bone", bone, within=deep)
+            self.draw("marrow", bone.grown(-2.4), within=deep + 2.0)
+        spine, bodies = skull.vertebrae(self.frame)
+        self.draw("cortical_bone", spine)
+        self.draw("marrow", bodies)
+        self.draw("cortical_bone", skull.teeth(self.frame))
+
+    def spaces(self) -> None:
+        """Air with its mucosa, mastoid cells, and the CSF of skull and spinal canal."""
+        air = skull.airways(self.frame)
+        cavities = skull.sinuses(self.frame)
+        self.draw("mucosa", air.grown(1.8) | cavities.grown(0.9), within=self.skin)
+        self.skin = np.empty(0, np.float32)  # not used again, and 40 MB at 1 mm
+        self.draw("air", air | cavities)
+        self.draw("mucosa", skull.turbinates(self.frame))
+        self.draw("muscle", skull.septum(self.frame))
+        for side in SIDES.values():
+            window = window_of(skull.mastoid(self.frame, side), self.grid)
+            cells = np.clip(0.75 + 1.6 * sampled_noise(self.head.fine, window), 0.0, 1.0)
+            self.canvas.fill("air", cells * occupancy(skull.mastoid(self.frame, side), window), window)
+        self.draw("dura", skull.spinal_canal(self.frame).grown(1.0))
+        self.draw("csf", skull.spinal_canal(self.frame))
+        self.layer("dura", self.vault)
+        self.layer("csf", self.vault + np.float32(0.7))
+        self.keep("intracranial", self.grid, covered(self.vault, self.grid))
+
+    def eyes(self) -> None:
+        """Orbital fat, eyes with lenses, muscles and optic nerves."""
+        for name, side in SIDES.items():
+            eye = skull.eye(self.frame, side, self.head.globe_mm)
+            self.draw("fat", skull.orbit(self.frame, side), within=np.float32(3.0) - self.vault)
+            self.draw("muscle", eye.muscles)
+            self.draw("sclera", eye.globe, f"eye_{name}")
+            self.draw("vitreous", eye.vitreous)
+            self.draw("lens", eye.lens, f"lens_{name}")
+            self.draw("nerve", eye.nerve - eye.globe, f"optic_nerve_{name}")
+
+    def brain(self) -> None:
+        """Cerebrum, deep nuclei, cerebellum, brainstem and ventricles."""
+        frame, head = self.frame, self.head
+        window = window_of(self.head.vault, self.grid)
+        vault = self._seen(self.vault, window)
+        hull = np.maximum(vault + np.float32(head.csf_mm), -sampled(brain.hollows(frame), window))
+        whole = covered(hull, window)
+        clefts = brain.fissures(frame, 0.9 + 0.5 * head.csf_mm).roughened(head.coarse, 0.35)
+        np.maximum(hull, -sampled(clefts, window), out=hull)
+        core = sampled(brain.core(frame), window)
+        x, y, z = ((a - m).astype(np.float32) for a, m in zip(window.axes_mm(), _MIDDLE, strict=True))
+        mesh = (x[:, None, None], y[None, :, None], z[None, None, :])
+        pial = brain.pial_distance(hull, core, head.folds, mesh, 0.5 + 0.45 * head.csf_mm)
+        self.canvas.fill("grey", covered(pial, window), window)
+        self.canvas.fill("white", covered(pial + np.float32(brain.CORTEX_MM), window), window)
+        self.draw("deep_grey", brain.deep_nuclei(frame))
+        self.draw("white", brain.capsule_internal(frame))
+        for name, side in SIDES.items():
+            self.draw("deep_grey", brain.hippocampus(frame, side), f"hippocampus_{name}")
+        cerebellum = self._cerebellum()
+        stem_window, stem = self.draw("white", brain.brainstem(frame), "brainstem")
+        self.draw("white", brain.spinal_cord(frame))
+        self.draw("csf", brain.ventricles(frame, head.dilation), "ventricles")
+        self.draw("choroid", brain.choroid_plexus(frame))
+        parts = [Structure("part", Role.ORGAN, w, f).on(window) for w, f in ((stem_window, stem), cerebellum)]
+        ventricles = self.structures["ventricles"].on(window)
+        self.keep("brain", window, np.maximum.reduce([whole, *parts, ventricles]))
+
+    def _cerebellum(self) -> tuple[Grid, np.ndarray]:
+        """Paint the cerebellum with its folia and return its window and occupied fractions, folia filled."""
+        shape = brain.cerebellum(self.frame)
+        window = window_of(shape, self.grid)
+        distance = np.maximum(sampled(shape, window), self._seen(self.vault, window) + np.float32(1.2))
+        fraction = covered(distance, window)
+        # Folia are thin leaves, more level than upright: the noise is stretched sideways.
+        x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
+        leaves = self.head.fine.at(0.45 * x[:, None, None], 0.8 * y[None, :, None], 1.4 * z[None, None, :])
+        folia = np.maximum(distance, np.minimum(0.25 - 1.6 * np.abs(leaves), 9.0 + distance))
+        self.canvas.fill("grey", covered(folia, window), window)
+        core = sampled(brain.medullary_core(self.frame), window) + 5.0 * np.abs(leaves) - 3.0
+        self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
+        self.keep("cerebellum", window, fraction)
+        return window, fraction
+
+    def texture(self) -> np.ndarray:
+        """Return the smooth variation of the signal within tissues, about 1."""
+        texture = sampled_noise(self.head.coarse, self.grid)
+        texture *= np.float32(0.025)
+        texture += np.float32(1.0)
+        texture += np.float32(0.02) * sampled_noise(self.head.fine, self.grid)
+        return texture
+
+    def small_parts(self) -> None:
+        """Chiasm, cochleae, pituitary, meninges and vessels."""
+        frame = self.frame
+        for name, side in SIDES.items():
+            self.draw("csf", brain.auditory_canal(frame, side))
+            self.draw("csf", brain.cochlea(frame, side), f"cochlea_{name}")
+        self.draw("nerve", brain.chiasm(frame), "chiasm")
+        self.draw("mucosa", brain.pituitary(frame))
+        self.draw("dura", brain.falx(frame), "falx", within=self.vault)
+        self.draw("dura", brain.tentorium(frame), "tentorium", within=self.vault + np.float32(0.3))
+        self.draw("vessel", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))
+        self.draw("vessel", brain.arteries(frame))
+
+
+def sampled_noise(noise: Noise, grid: Grid) -> np.ndarray:
+    """Return a noise field, shape ``grid.shape``, float32, at the voxel centres."""
+    x, y, z = (axis.astype(np.float32) for axis in grid.axes_mm())
+    return noise.at(x[:, None, None], y[None, :, None], z[None, None, :])

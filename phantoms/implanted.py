@@ -1,0 +1,226 @@
+"""A virtual surgical course in a real head: the real image and contours, with tumour and cavity painted in.
+
+Intensities follow the MR signal model of the synthetic heads, scaled to the real image's own brain, with its own
+noise. The brain is not pushed aside: mass effect and brain shift outside the lesion are not modelled.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from phantoms.course import SurgicalCourse
+from phantoms.grid import Grid, Triple
+from phantoms.lesion import Lesion
+from phantoms.mri import SEQUENCES, palette
+from phantoms.patient import Epoch
+from phantoms.structure import Role, Structure
+from phantoms.tissue import TISSUES, blood_shares
+from phantoms.volume import Quantity, Volume
+
+# Painted in this order; each covers what was there by its occupied fraction. Oedema is seen, not weighed.
+_TISSUE_OF = {
+    "oedema": "oedema",
+    "tract": "scar",
+    "tumour": "tumour",
+    "necrosis": "necrosis",
+    "rim": "rim",
+    "residual": "tumour",
+    "cavity": "cavity_fluid",
+    "blood": "blood",
+    "air": "air",
+}
+_CONTOURED = ("tumour", "cavity", "residual")
+# Lesions are not of one shade: relative standard deviation and grain of their signal, set by eye.
+_TEXTURE, _TEXTURE_MM = 0.08, 2.0
+# Oedematous white matter keeps some of its own signal and grain.
+_OEDEMA_SHARE = 0.65
+
+
+@dataclass(frozen=True, eq=False)
+class ImplantedAnatomy:
+    """A real epoch whose lesion and cavity follow a drawn course; an `Anatomy`.
+
+    Attributes
+    ----------
+    base : Epoch
+        Real volumes (``t1gd``, ``density``) and structures (``brain`` at least).
+    course : SurgicalCourse
+    id : str
+    facts : mapping of str to (float or str)
+    seed : int
+        Of the noise in the painted regions.
+    """
+
+    base: Epoch
+    course: SurgicalCourse
+    id: str = "real"
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+    seed: int = 0
+
+    def epoch(self, day: float, *, images: bool = True) -> Epoch:
+        """Return the truth on `day`: density, structures, and the image if `images`."""
+        grid = self.base.grid
+        regions = {name: region for name, region in self.course.regions(grid, day).items() if not region.is_empty}
+        volumes = {"density": self._density(regions, day)}
+        if images:
+            volumes["t1gd"] = self._image(regions, day)
+        structures = {name: s for name, s in self.base.structures.items() if name not in _CONTOURED}
+        contoured = {name: region for name, region in regions.items() if name in _CONTOURED}
+        structures["brain"] = _union(structures["brain"], contoured.values(), grid)
+        return Epoch(day, volumes, {**structures, **contoured})
+
+    def _density(self, regions: Mapping[str, Structure], day: float) -> Volume:
+        rho = self.base.volumes["density"].data.copy()
+        for name, tissue in _TISSUE_OF.items():
+            if name in regions and name not in ("oedema", "tract"):
+                value = _value(tissue, {n: t.density for n, t in TISSUES.items()}, day)
+                _paint(rho, regions[name], self.base.grid, value, None)
+        return Volume(self.base.grid, rho, Quantity.DENSITY)
+
+    def _image(self, regions: Mapping[str, Structure], day: float) -> Volume:
+        real = self.base.volumes["t1gd"].data
+        level, noise = self._levels
+        signals = palette(SEQUENCES["t1gd"], 1.5)
+        scale = level / (0.5 * (signals["grey"] + signals["white"]))
+        painted, touched = real.copy(), np.zeros(real.shape, np.float32)
+        for name, tissue in _TISSUE_OF.items():
+            if name not in regions:
+                continue
+            value = scale * _value(tissue, signals, day)
+            if name == "oedema":
+                # White matter takes it up; sulci and cortex keep their signal.
+                _paint(painted, regions[name], self.base.grid, value, _whiteness(real, level))
+            else:
+                _paint(painted, regions[name], self.base.grid, value, None)
+                _paint(touched, regions[name], self.base.grid, 1.0, None)
+        self._grain(painted, touched, noise, day)
+        return Volume(self.base.grid, painted, Quantity.MR_SIGNAL)
+
+    def _grain(self, painted: np.ndarray, touched: np.ndarray, noise: float, day: float) -> None:
+        """Give what was painted texture and the image's own noise, in place."""
+        low, high = _box_of(touched)
+        cut = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, round((day + 10_000) * 1000)]))
+        real, imaginary, blobs = rng.standard_normal((3, *painted[cut].shape), dtype=np.float32)
+        texture = ndimage.gaussian_filter(blobs, _TEXTURE_MM / np.asarray(self.base.grid.spacing_mm))
+        texture *= _TEXTURE / max(float(texture.std()), 1e-6) if texture.size else 1.0
+        # Magnitude images: Rician.
+        noisy = np.hypot(painted[cut] * (1 + texture) + noise * real, noise * imaginary)
+        painted[cut] += touched[cut] * (noisy - painted[cut])
+
+    @property
+    def _levels(self) -> tuple[float, float]:
+        """Median signal of the brain about the lesion, and standard deviation of the noise in it."""
+        brain = self.base.structures["brain"]
+        x, y, z = self.course.lesion.centre_mm
+        reach = self.course.lesion.radius_mm + 25.0
+        window = Grid.covering((x - reach, y - reach, z - reach), (x + reach, y + reach, z + reach), 1.0)
+        signal = self.base.volumes["t1gd"].on(window).data
+        inside = brain.on(window) > 0.99
+        level = float(np.median(signal[inside]))
+        # Second differences see noise, not anatomy; MAD to sigma by 1.4826, variance of (1, -2, 1) is 6.
+        second = signal[2:] - 2 * signal[1:-1] + signal[:-2]
+        wrinkle = np.abs(second[inside[1:-1] & inside[2:] & inside[:-2]])
+        return level, float(1.4826 * np.median(wrinkle) / np.sqrt(6.0))
+
+
+def implant(
+    base: Epoch,
+    centre_mm: Triple,
+    volume_cc: float,
+    seed: int,
+    *,
+    id: str = "real",
+    residual_fraction: float = 0.3,
+) -> ImplantedAnatomy:
+    """Return a real head with a drawn lesion of `volume_cc` about `centre_mm`, and its surgical course.
+
+    Parameters
+    ----------
+    base : Epoch
+        Real volumes and structures; ``brain`` and, better, ``intracranial``.
+    centre_mm : tuple of 3 float
+        Centre of the tumour, LPS.
+    volume_cc : float
+    seed : int
+    id : str
+    residual_fraction : float
+        Probability that tumour was left behind.
+
+    Raises
+    ------
+    ValueError
+        If the centre lies outside the brain, or the lesion does not fit into the intracranial space there.
+    """
+    brain = base.structures["brain"]
+    inside = float(Volume(brain.grid, brain.occupancy, Quantity.OCCUPANCY).at(np.array([centre_mm], float))[0])
+    if inside < 0.5:
+        near = brain.centroid_mm.round().tolist()
+        raise ValueError(f"centre {tuple(centre_mm)} mm (LPS) lies outside the brain, whose centre is at {near}")
+    room = base.structures.get("intracranial", brain)
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    lesion = Lesion.draw(rng, centre_mm, volume_cc)
+    course = SurgicalCourse.draw(rng, lesion, _to_skull(room, centre_mm).tolist(), room, residual_fraction)
+    facts: dict[str, float | str] = {
+        "tumour_volume_cc": volume_cc,
+        "histology": lesion.histology,
+        "residual_cc": course.residual_cc,
+        "doubling_day": course.doubling_day,
+        "centre_x_mm": float(centre_mm[0]),
+        "centre_y_mm": float(centre_mm[1]),
+        "centre_z_mm": float(centre_mm[2]),
+    }
+    return ImplantedAnatomy(base, course, id, facts, seed)
+
+
+def _to_skull(room: Structure, centre_mm: Triple) -> np.ndarray:
+    """Return the vector, shape (3,), from a point to the nearest place outside the room: the shortest way in."""
+    grid = room.cropped(1).grid
+    outside = room.on(grid) < 0.5
+    # Craniotomies lie above the skull base.
+    z = grid.axes_mm()[2]
+    open_to = outside & (z >= min(float(centre_mm[2]) - 10.0, float(z.max())))[None, None, :]
+    points = grid.point_of(np.argwhere(open_to))
+    vectors = points - np.asarray(centre_mm, float)
+    return np.asarray(vectors[np.argmin((vectors**2).sum(axis=1))])
+
+
+def _value(tissue: str, table: Mapping[str, float], day: float) -> float:
+    if tissue == "blood":
+        return sum(share * table[name] for name, share in blood_shares(day).items())
+    return table[tissue]
+
+
+def _whiteness(signal: np.ndarray, level: float) -> np.ndarray:
+    """Return how much of the oedema each voxel takes up: white matter by its T1-weighted signal, never all of it."""
+    return np.float32(_OEDEMA_SHARE) * np.clip((signal / np.float32(level) - 0.85) / 0.3, 0.0, 1.0)
+
+
+def _paint(data: np.ndarray, region: Structure, grid: Grid, value: float, share: np.ndarray | None) -> None:
+    """Cover `data` on `grid` with a value by the occupied fraction of a region (times `share`, on `grid`)."""
+    offset = region.grid.offset_in(grid)
+    if offset is None:
+        raise ValueError(f"{region.name} does not lie on the voxels of the image")
+    low = [max(o, 0) for o in offset]
+    high = [min(o + n, size) for o, n, size in zip(offset, region.grid.shape, grid.shape, strict=True)]
+    here = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    part = region.occupancy[tuple(slice(a - o, b - o) for a, b, o in zip(low, high, offset, strict=True))]
+    if share is not None:
+        part = part * share[here]
+    data[here] += part * (np.float32(value) - data[here])
+
+
+def _box_of(data: np.ndarray) -> tuple[list[int], list[int]]:
+    found = ndimage.find_objects((data > 0).astype(np.int8))
+    if not found:
+        return [0, 0, 0], [0, 0, 0]
+    return [s.start for s in found[0]], [s.stop for s in found[0]]
+
+
+def _union(brain: Structure, others: Iterable[Structure], grid: Grid) -> Structure:
+    whole = brain.on(grid)
+    for other in others:
+        np.maximum(whole, other.on(grid), out=whole)
+    return Structure("brain", Role.ORGAN, grid, whole).cropped(1)

@@ -1,0 +1,66 @@
+"""Smooth random fields: what makes shapes irregular, gyri folded and tissue textured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernels.spline import spline_mesh, spline_points
+from kernels.types import Lattice
+
+# Variance of a cubic B-spline series of unit white coefficients, averaged over a cell, along one axis: 151/315.
+_VARIANCE = (151.0 / 315.0) ** 3
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """A smooth random field of zero mean and unit variance.
+
+    Attributes
+    ----------
+    knots : Lattice
+        Where the B-spline coefficients are, mm.
+    coefficients : ndarray, shape ``knots.shape``, float32
+    """
+
+    knots: Lattice
+    coefficients: np.ndarray
+
+    @classmethod
+    def draw(
+        cls, rng: np.random.Generator, low_mm: Sequence[float], high_mm: Sequence[float], knot_mm: float
+    ) -> "Noise":
+        """Draw a field over the box from `low_mm` to `high_mm` with a coefficient every `knot_mm`, half a bump."""
+        low, high = np.asarray(low_mm, float), np.asarray(high_mm, float)
+        count = np.ceil((high - low) / knot_mm).astype(int) + 4
+        origin = low - knot_mm
+        draws = rng.standard_normal(tuple(count)) / np.sqrt(_VARIANCE)
+        knots = Lattice(
+            (float(origin[0]), float(origin[1]), float(origin[2])),
+            (float(knot_mm),) * 3,
+            (int(count[0]), int(count[1]), int(count[2])),
+        )
+        return cls(knots, draws.astype(np.float32))
+
+    def at(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the field, float32, at an open mesh (``x[:, None, None]`` ...) or at coordinates of any one shape."""
+        if x.ndim == 3 and x.shape[1:] == (1, 1) and y.shape[::2] == (1, 1) and z.shape[:2] == (1, 1):
+            out = np.empty((x.size, y.size, z.size), np.float32)
+            spline_mesh(_flat(x), _flat(y), _flat(z), self.knots, self.coefficients, out)
+            return out
+        return self._points(x, y, z)[0]
+
+    def sheet_mm(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the first-order signed distance, mm, float32, to the surface on which the field is zero."""
+        value, slope = self._points(x, y, z)
+        return value / np.maximum(slope, 1e-6)
+
+    def _points(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        x, y, z = np.broadcast_arrays(x, y, z)
+        out = np.empty((2, x.size), np.float32)
+        spline_points(_flat(x), _flat(y), _flat(z), self.knots, self.coefficients, out)
+        return out.reshape(2, *x.shape)
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, np.float32).ravel()

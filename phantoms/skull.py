@@ -1,0 +1,232 @@
+"""The outside of the head: skin, fat, muscle, bones, air spaces, eyes and neck, as shapes in a patient's own frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from phantoms.grid import Triple
+from phantoms.shapes import Below, Capsule, Ellipsoid, Shape, Torus, union
+
+SIDES = {"left": 1.0, "right": -1.0}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Scale of one patient's head against the template; the template's figures are mm of an average adult.
+
+    Attributes
+    ----------
+    scale : tuple of 3 float
+        Factors along x (breadth), y (length), z (height).
+    """
+
+    scale: Triple
+
+    def at(self, x: float, y: float, z: float) -> Triple:
+        """Return a point (or a size along each axis) of the template in this head."""
+        a, b, c = self.scale
+        return x * a, y * b, z * c
+
+    def ball(self, centre: Triple, radii: Triple) -> Ellipsoid:
+        """Return an ellipsoid given in the template."""
+        return Ellipsoid(self.at(*centre), self.at(*radii))
+
+    def rod(self, start: Triple, end: Triple, radius: float, end_radius: float | None = None) -> Capsule:
+        """Return a capsule between two points of the template; its radius is not scaled."""
+        return Capsule(self.at(*start), self.at(*end), radius, end_radius)
+
+    def path(self, points: Sequence[Triple], radius: float, end_radius: float | None = None) -> Shape:
+        """Return a tube through points of the template, tapering from `radius` to `end_radius`."""
+        radii = np.linspace(radius, radius if end_radius is None else end_radius, len(points))
+        rods = [
+            self.rod(points[n], points[n + 1], float(radii[n]), float(radii[n + 1])) for n in range(len(points) - 1)
+        ]
+        return union(*rods)
+
+
+def mirrored(points: Sequence[Triple], side: float) -> list[Triple]:
+    """Return points of the left (+x) half on the side asked for."""
+    return [(side * x, y, z) for x, y, z in points]
+
+
+def cranium(frame: Frame) -> Ellipsoid:
+    """Return the calvaria's inner surface, as one ellipsoid."""
+    return frame.ball((0, 2, 36), (66, 82, 61))
+
+
+def posterior_fossa(frame: Frame) -> Shape:
+    """Return the inside of the posterior fossa up to the tentorium."""
+    return frame.ball((0, 37, -11), (53, 36, 33))
+
+
+def vault(frame: Frame) -> Shape:
+    """Return the inner surface of the skull: calvaria, middle and posterior fossae, with the foramen magnum."""
+    floor = Below(frame.at(0, 10, -9), (0.0, -0.28, -1.0))
+    upper = cranium(frame) & floor
+    middle = [frame.ball((side * 38, -14, 4), (25, 33, 25)) for side in SIDES.values()]
+    clivus = frame.rod((0, 6, 6), (0, 17, -36), 19, 15)
+    return union(upper, *middle, posterior_fossa(frame), clivus, width=7.0)
+
+
+def spinal_canal(frame: Frame) -> Shape:
+    """Return the dural sac from the foramen magnum down."""
+    return frame.path([(0, 18, -34), (0, 25, -56), (0, 29, -140)], 13, 8)
+
+
+def skin(frame: Frame, over_mm: float) -> Shape:
+    """Return the outer surface of the head and neck, `over_mm` outside the calvaria's inner surface."""
+    head = cranium(frame).grown(over_mm)
+    face = frame.ball((0, -44, -34), (57, 53, 66))
+    jaw = frame.ball((0, -58, -84), (40, 34, 27))
+    neck = frame.ball((0, 14, -110), (56, 54, 100))
+    body = union(head, face, jaw, neck, posterior_fossa(frame).grown(over_mm), width=22.0)
+    nose = frame.path([(0, -88, 0), (0, -102, -30), (0, -97, -40)], 6, 10)
+    lips = frame.ball((0, -92, -60), (20, 9, 11))
+    ears = [frame.ball((side * 79, 12, -8), (5, 15, 29)) for side in SIDES.values()]
+    brow = frame.ball((0, -78, 8), (46, 14, 10))
+    temples = frame.ball((0, -22, -9), (73, 62, 34))
+    lids = [frame.ball((side * 32, -77.5, -7), (16, 15.5, 15)) for side in SIDES.values()]
+    return union(union(body, temples, nose, lips, brow, *lids, width=10.0), *ears, width=5.0)
+
+
+def deep_face(frame: Frame) -> Shape:
+    """Return the soft tissue between face, skull base and neck, mostly muscle."""
+    face = frame.ball((0, -40, -40), (50, 46, 52))
+    jaw = frame.ball((0, -54, -82), (34, 28, 24))
+    return union(face, jaw, frame.ball((0, 14, -110), (48, 46, 92)), width=15.0)
+
+
+def muscles(frame: Frame, side: float) -> list[Shape]:
+    """Return temporalis, masseter, sternomastoid and the posterior neck on one side."""
+    return [
+        frame.ball((side * 66, -24, 22), (10, 30, 36)),
+        frame.ball((side * 53, -34, -62), (9, 18, 30)),
+        frame.path([(side * 60, 22, -40), (side * 46, 4, -140)], 11, 13),
+        frame.ball((side * 22, 62, -86), (20, 24, 62)),
+        frame.ball((side * 30, -22, -56), (9, 16, 26)),
+    ]
+
+
+def tongue(frame: Frame) -> Shape:
+    """Return the tongue and the floor of the mouth."""
+    return frame.ball((0, -52, -74), (22, 32, 22))
+
+
+def mandible(frame: Frame) -> Shape:
+    """Return the lower jaw."""
+    arch = [(0, -86, -90), (20, -79, -91), (38, -52, -84), (47, -26, -66), (50, -16, -34)]
+    return union(*(frame.path(mirrored(arch, side), 7.0, 5.0) for side in SIDES.values()), width=3.0)
+
+
+def face_bones(frame: Frame) -> Shape:
+    """Return maxilla, palate, zygomata, orbital walls and nasal bones."""
+    parts: list[Shape] = [
+        frame.ball((0, -66, -46), (33, 26, 13)),
+        frame.ball((0, -84, 10), (42, 10, 9)),
+        frame.path([(0, -87, 2), (0, -95, -18)], 3.5, 2.0),
+    ]
+    for side in SIDES.values():
+        zygoma = [(44, -76, -14), (54, -66, -24), (65, -40, -20), (68, -14, -18)]
+        parts.append(frame.path(mirrored(zygoma, side), 6.0, 3.5))
+        parts.append(frame.ball((side * 27, -62, -34), (16, 19, 19)))
+        parts.append(orbit(frame, side).grown(2.5))
+    return union(*parts, width=3.0)
+
+
+def skull_base(frame: Frame) -> Shape:
+    """Return clivus, petrous and mastoid bones, and the sphenoid."""
+    parts: list[Shape] = [frame.rod((0, -22, -12), (0, 4, -40), 13, 9), frame.ball((0, -56, -6), (13, 28, 14))]
+    for side in SIDES.values():
+        parts.append(frame.rod((side * 16, -2, -18), (side * 58, 18, -16), 9, 13))
+        parts.append(frame.ball((side * 58, 26, -26), (12, 16, 21)))
+    return union(*parts, width=4.0)
+
+
+def vertebrae(frame: Frame) -> tuple[Shape, Shape]:
+    """Return the cervical vertebral bodies with arches, and their marrow."""
+    bodies = [frame.ball((0, 8 + 0.02 * n, -58 - 19 * n), (13, 10, 8.5)) for n in range(4)]
+    arches = [Torus(frame.at(0, 27, -60 - 19 * n), 14.0, 4.0) for n in range(4)]
+    spines = [frame.rod((0, 38, -62 - 19 * n), (0, 52, -66 - 19 * n), 4, 3) for n in range(4)]
+    return union(*bodies, *arches, *spines, width=2.0), union(*(body.grown(-1.5) for body in bodies))
+
+
+def teeth(frame: Frame) -> Shape:
+    """Return both rows of teeth."""
+    front = Below(frame.at(0, -58, 0), (0.0, 1.0, 0.0))
+    rows = [Torus(frame.at(0, -64, height), 20.0, 4.2) for height in (-60.0, -69.0)]
+    return union(*rows) & front
+
+
+def sinuses(frame: Frame) -> Shape:
+    """Return the air of the paranasal sinuses."""
+    parts: list[Shape] = []
+    for side in SIDES.values():
+        parts.append(frame.ball((side * 27, -63, -33), (13, 15, 16)))
+        parts.append(frame.ball((side * 10, -83, 13), (10, 4.5, 9)))
+        parts.append(frame.ball((side * 8, -29, -10), (8, 10, 8)))
+        for depth in range(4):
+            parts.append(frame.ball((side * 8, -70 + 9.5 * depth, -5), (4.2, 4.3, 8)))
+    return union(*parts)
+
+
+def airways(frame: Frame) -> Shape:
+    """Return the air of nose, pharynx and ear canals."""
+    nose = [frame.ball((side * 6.5, -61, -30), (4.6, 37, 19)) for side in SIDES.values()]
+    pharynx = frame.path([(0, -32, -34), (0, -19, -48), (0, -15, -140)], 10, 8)
+    ears = [frame.rod((side * 84, 13, -11), (side * 57, 9, -13), 3.5, 2.5) for side in SIDES.values()]
+    mouth = frame.ball((0, -62, -51.5), (18, 24, 2.0))
+    return union(*nose, pharynx, *ears, mouth)
+
+
+def turbinates(frame: Frame) -> Shape:
+    """Return the nasal conchae, covered by mucosa."""
+    parts: list[Shape] = []
+    for side in SIDES.values():
+        for height, radius in ((-40.0, 3.6), (-29.0, 3.0), (-19.0, 2.2)):
+            parts.append(frame.rod((side * 7.5, -82, height), (side * 7.5, -42, height), radius))
+    return union(*parts)
+
+
+def septum(frame: Frame) -> Shape:
+    """Return the nasal septum."""
+    return frame.ball((0, -64, -29), (1.3, 34, 19))
+
+
+def cartilage(frame: Frame) -> Shape:
+    """Return the cartilage of the ears and the tip of the nose."""
+    ears = [frame.ball((side * 79.5, 12, -7), (2.8, 12, 25)) for side in SIDES.values()]
+    return union(*ears, frame.path([(0, -92, -12), (0, -101, -31)], 2.5, 5.0))
+
+
+def mastoid(frame: Frame, side: float) -> Shape:
+    """Return the region of the mastoid air cells on one side."""
+    return frame.ball((side * 58, 26, -24), (8.5, 13, 16))
+
+
+def orbit(frame: Frame, side: float) -> Shape:
+    """Return the orbit, a cone filled with fat."""
+    return frame.rod((side * 32, -76, -7), (side * 13, -34, -2), 16.5, 3.0)
+
+
+@dataclass(frozen=True)
+class Eye:
+    """The eye of one side with its nerve and muscles, shapes in the patient's frame."""
+
+    globe: Shape
+    vitreous: Shape
+    lens: Shape
+    nerve: Shape
+    muscles: Shape
+
+
+def eye(frame: Frame, side: float, radius_mm: float) -> Eye:
+    """Return the eye of one side; `radius_mm` is that of the globe (about 12 mm in adults)."""
+    x, y, z = frame.at(side * 32, -78, -7)
+    globe = Ellipsoid((x, y, z), (radius_mm, radius_mm, radius_mm))
+    lens = Ellipsoid((x, y - 0.68 * radius_mm, z), (4.6, 2.2, 4.6))
+    nerve = frame.path(mirrored([(31, -66, -7), (25, -52, -4), (15, -36, 0), (5, -24, 4.5)], side), 2.4, 2.1)
+    recti = []
+    for dx, dz in ((9.5, 0.0), (-9.5, 0.0), (0.0, 9.5), (0.0, -9.5)):
+        recti.append(Capsule((x + dx, y + 5.0, z + dz), frame.at(side * 14, -38, -2), 2.0, 1.2))
+    return Eye(globe, globe.grown(-1.0), lens, nerve, union(*recti))

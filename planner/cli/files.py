@@ -1,0 +1,136 @@
+"""The commands that work on files: ``import``, ``phantom``, ``margin``, ``dvh``, ``metrics``, ``gamma``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Label = Annotated[int | None, typer.Option("--label", help="Take this label of a label map as the structure.")]
+Mask = Annotated[Path, typer.Argument(help="Mask (NIfTI): occupancy 0 to 1, or binary.", show_default=False)]
+DoseFile = Annotated[Path, typer.Argument(help="Dose (NIfTI), Gy.", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands of this module."""
+    for name, command in (
+        ("import", import_),
+        ("phantom", phantom),
+        ("margin", margin),
+        ("dvh", dvh),
+        ("metrics", metrics),
+        ("gamma", gamma),
+    ):
+        app.command(name)(command)
+
+
+def import_(
+    folder: Annotated[
+        Path, typer.Argument(help="One DICOM MR series; or mr.nii.gz (or t1gd, t1ce, t1c, t1) and masks by name.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The case: a new folder.", show_default=False)],
+    spacing_mm: Annotated[float, typer.Option("--spacing-mm", help="Voxel size of density and structures.")] = 1.0,
+    series: Annotated[str | None, typer.Option("--series", help="SeriesInstanceUID, if there are several.")] = None,
+    day: Annotated[float, typer.Option("--day", help="Day of the image, from surgery.")] = 0.0,
+) -> None:
+    """Import a real MRI as a case.
+
+    Finds the outline of the head (without frame and fiducials), brain, skull and air, and assigns bulk density.
+    """
+    from planner.io.atomic import refuse_existing
+    from planner.io.case import import_folder, write_case
+
+    refuse_existing(out)
+    imported = import_folder(folder, spacing_mm=spacing_mm, series=series, day=day)
+    write_case(imported, out)
+    image, found = imported.record["image"], imported.record["structures"]
+    sizes = " x ".join(f"{s:g}" for s in image["spacing_mm"])
+    turned = f"; oblique by {image['obliquity_deg']:.1f} deg, resampled once" if image["resampled"] else ""
+    typer.echo(f"{out}: {imported.patient.id}, MR {image['shape']} voxels of {sizes} mm{turned}")
+    for name, entry in found.items():
+        typer.echo(f"  {name}: {entry['volume_cc']:.1f} cc, {entry['origin']}")
+
+
+def phantom(
+    spec: Annotated[Path, typer.Argument(help="TOML with a table [cohort] and its `days`.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="A new folder.", show_default=False)],
+) -> None:
+    """Write synthetic patients as NIfTI.
+
+    The table [cohort] takes the keys of a synthetic cohort, `seed`, and `days`: volumes and structures of each day.
+    """
+    from planner.cli.phantoms import write_cohort
+
+    write_cohort(spec, out)
+
+
+def margin(
+    mask: Mask,
+    mm: Annotated[float, typer.Option("--mm", help="Margin; negative shrinks.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Occupancy to write (.nii.gz).", show_default=False)],
+    label: Label = None,
+    as_json: AsJson = False,
+) -> None:
+    """Expand a mask by a margin in mm.
+
+    Measured from its sub-voxel surface; written as occupancy on the mask's own grid. If the margin leaves that grid,
+    the output is on the same lattice with more voxels.
+    """
+    from planner.cli.measures import expanded, show
+
+    show(expanded(mask, mm, out, label), as_json)
+
+
+def dvh(
+    dose: DoseFile,
+    masks: Annotated[list[Path], typer.Argument(help="Masks (NIfTI).", show_default=False)],
+    label: Label = None,
+    as_json: AsJson = False,
+) -> None:
+    """Dose-volume metrics of structures."""
+    from planner.cli.measures import dvh_of, show, show_structures
+
+    found = dvh_of(dose, masks, label)
+    show(found, as_json, show_structures)
+
+
+def metrics(
+    dose: DoseFile,
+    target: Annotated[Path, typer.Option("--target", help="Mask of the target.", show_default=False)],
+    prescription_gy: Annotated[float, typer.Option("--prescription-gy", help="Gy.", show_default=False)],
+    brain: Annotated[Path | None, typer.Option("--brain", help="Mask of the brain, for V5, V10, V12, V14.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan quality of one target.
+
+    Coverage, conformity, gradient, homogeneity, and the brain volumes with and without the target.
+    """
+    from planner.cli.measures import metrics_of, show
+
+    show(metrics_of(dose, target, prescription_gy, brain), as_json)
+
+
+def gamma(
+    reference: Annotated[Path, typer.Argument(help="Reference dose (NIfTI), Gy.", show_default=False)],
+    evaluated: Annotated[Path, typer.Argument(help="Evaluated dose (NIfTI), Gy.", show_default=False)],
+    dose_percent: Annotated[float, typer.Option("--dose-percent", help="Of the reference maximum.")] = 1.0,
+    distance_mm: Annotated[float, typer.Option("--distance-mm", help="Distance to agreement.")] = 1.0,
+    threshold_percent: Annotated[float, typer.Option("--threshold-percent", help="Leave out lower doses.")] = 10.0,
+    local: Annotated[bool, typer.Option("--local", help="Percent of the local dose instead.")] = False,
+    max_gamma: Annotated[float, typer.Option("--max-gamma", help="Larger gammas are told as this.")] = 2.0,
+    as_json: AsJson = False,
+) -> None:
+    """Gamma comparison of two doses.
+
+    At the voxels of the reference, in the interpolated evaluated dose.
+    """
+    from planner.cli.measures import gamma_of, show
+
+    criteria: dict[str, Any] = {
+        "dose_percent": dose_percent,
+        "distance_mm": distance_mm,
+        "threshold_percent": threshold_percent,
+        "local": local,
+        "max_gamma": max_gamma,
+    }
+    show(gamma_of(reference, evaluated, criteria), as_json)

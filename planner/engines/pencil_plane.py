@@ -1,0 +1,149 @@
+"""The fluence plane of one beam: where its nodes are, and the two small matrices that blur bixels onto it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from kernels.pencil import Nodes, blur, unblur
+from planner.engines.pencil_kernel import COMPONENTS, PencilKernel
+from planner.treatment.beam import BixelGrid
+
+_MARGIN_MM = 8.0
+_COARSE_MM = 4.0
+_REACH_MM = 160.0
+_NEGLIGIBLE = 1e-9
+_FINEST = 0.7
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Bixels to blurred fluence and back, for one beam.
+
+    Attributes
+    ----------
+    axes : tuple of 2 Nodes
+        Nodes along u and v.
+    field : tuple of 2 tuple of 2 float
+        Outer edges of the open bixels along u and v, mm.
+    open : ndarray of bool, shape (bx, by)
+        Bixels that carry weights.
+    factor : ndarray (bx, by)
+        Fluence (1/mm2 in the isocentre plane) per unit of weight.
+    left, right, spans, mixture : ndarray
+        See ``kernels.pencil.blur``.
+    """
+
+    axes: tuple[Nodes, Nodes]
+    field: tuple[tuple[float, float], tuple[float, float]]
+    open: np.ndarray
+    factor: np.ndarray
+    left: np.ndarray
+    right: np.ndarray
+    spans: np.ndarray
+    mixture: np.ndarray
+
+    def forward(self, weights: np.ndarray) -> np.ndarray:
+        """Return the blurred fluence, shape (u, v, 4), float32, of the weights of the open bixels."""
+        fluence = np.zeros(self.open.shape, np.float32)
+        fluence[self.open] = weights * self.factor[self.open]
+        out = np.empty((self.axes[0].size, self.axes[1].size, COMPONENTS), np.float32)
+        blur(self.left, self.right, self.spans, self.mixture, fluence, out)
+        return out
+
+    def adjoint(self, plane: np.ndarray) -> np.ndarray:
+        """Return the transpose of `forward` applied to a plane, shape (open bixels,), float64."""
+        out = np.empty(self.open.shape)
+        unblur(self.left, self.right, self.spans, self.mixture, plane, out)
+        return (out * self.factor)[self.open]
+
+
+def beam_plane(
+    bixels: BixelGrid,
+    kernel: PencilKernel,
+    blur_mm: tuple[float, float],
+    step_mm: float,
+    seen_mm: tuple[tuple[float, float], tuple[float, float]],
+) -> Plane:
+    """Return the plane of a beam, for weights that are fluence (1/mm2).
+
+    Parameters
+    ----------
+    bixels : BixelGrid
+    kernel : PencilKernel
+    blur_mm : tuple of 2 float
+        Source blur (sigma) in the isocentre plane, along X and Y; it adds to the variances of the kernel.
+    step_mm : float
+        Distance of the fine nodes; finer where the narrowest Gaussian, blurred, asks for it.
+    seen_mm : tuple of 2 tuple of 2 float
+        Range along u and v in which the plane is wanted.
+    """
+    step = min(step_mm, _FINEST * float(np.hypot(kernel.sigma_mm.min(), min(blur_mm))))
+    edges = [low + size * np.arange(count + 1) for low, size, count in _axes_of(bixels)]
+    used = [_range(edge, np.any(bixels.open, axis=1 - axis)) for axis, edge in enumerate(edges)]
+    axes = (_nodes(used[0], seen_mm[0], step), _nodes(used[1], seen_mm[1], step))
+    # Interpolating between nodes widens by the variance of a triangle of that half width: taken off beforehand.
+    variance = [kernel.sigma_mm**2 + blur**2 - step**2 / 6 for blur in blur_mm]
+    along_u, along_v = (
+        _integrals(_positions(axes[n]), edges[n], np.sqrt(variance[n])).astype(np.float32) for n in range(2)
+    )
+    right = np.ascontiguousarray(along_v.transpose(0, 2, 1))
+    mixture = np.ascontiguousarray(kernel.mixture.T, dtype=np.float32)
+    factor = np.ones(bixels.open.shape)
+    return Plane(
+        axes, (used[0], used[1]), bixels.open, factor, np.ascontiguousarray(along_u), right, _spans(right), mixture
+    )
+
+
+def _axes_of(bixels: BixelGrid) -> list[tuple[float, float, int]]:
+    return list(zip(bixels.low_mm, bixels.size_mm, bixels.open.shape, strict=True))
+
+
+def _range(edges: np.ndarray, used: np.ndarray) -> tuple[float, float]:
+    """Return the outer edges of the used bixels along an axis; the middle if none is used."""
+    index = np.flatnonzero(used)
+    if not len(index):
+        middle = float(edges.mean())
+        return middle, middle
+    return float(edges[index[0]]), float(edges[index[-1] + 1])
+
+
+def _nodes(field: tuple[float, float], seen: tuple[float, float], step: float) -> Nodes:
+    """Return nodes that cover what is seen, fine about the field, symmetric about its middle as far as they go.
+
+    A multiple of `step` from the middle of the field is a node, so that a symmetric beam gives a symmetric dose.
+    """
+    low, high = max(seen[0], field[0] - _REACH_MM), min(seen[1], field[1] + _REACH_MM)
+    middle = 0.5 * (field[0] + field[1])
+    first = int(np.floor((np.clip(field[0] - _MARGIN_MM, low, high) - middle) / step))
+    inner = max(1, int(np.ceil((np.clip(field[1] + _MARGIN_MM, low, high) - middle) / step)) - first)
+    start, end = middle + first * step, middle + (first + inner) * step
+    before = max(0, int(np.ceil((start - low) / _COARSE_MM)))
+    after = max(0, int(np.ceil((high - end) / _COARSE_MM)))
+    return Nodes(start, end, step, _COARSE_MM, before, inner, before + inner + 1 + after)
+
+
+def _positions(nodes: Nodes) -> np.ndarray:
+    before = nodes.low - nodes.coarse * np.arange(nodes.before, 0, -1)
+    inner = nodes.low + nodes.fine * np.arange(nodes.inner + 1)
+    after = nodes.high + nodes.coarse * np.arange(1, nodes.size - nodes.before - nodes.inner)
+    return np.concatenate([before, inner, after])
+
+
+def _integrals(positions: np.ndarray, edges: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """Return the integrals of Gaussians centred on the positions over the bixels, shape (sigma, positions, bixels)."""
+    distance = (edges[None, None, :] - positions[None, :, None]) / sigma[:, None, None]
+    # Differences of upper tails where both edges lie above: small values keep their relative accuracy.
+    lower = np.diff(ndtr(distance), axis=2)
+    upper = -np.diff(ndtr(-distance), axis=2)
+    return np.where(distance[..., :-1] > 0, upper, lower)
+
+
+def _spans(right: np.ndarray) -> np.ndarray:
+    """Return the range of the last axis that matters, and clear the rest, so that both directions skip the same."""
+    right[right < _NEGLIGIBLE] = 0.0
+    used = right > 0
+    length = right.shape[2]
+    first = np.where(used.any(axis=2), used.argmax(axis=2), 0)
+    last = np.where(used.any(axis=2), length - used[..., ::-1].argmax(axis=2), 0)
+    return np.ascontiguousarray(np.stack([first, last], axis=-1).astype(np.int64))

@@ -1,0 +1,26 @@
+"""All engines, by name."""
+
+from planner.engines.base import Engine
+from planner.engines.pencil import PencilBeam
+from planner.treatment.errors import InputError, unknown_name
+
+ENGINES: dict[str, Engine] = {"pencil": PencilBeam()}
+
+
+def engine_named(name: str, source: str = "engine", where: str = "") -> Engine:
+    """Return the engine `name`.
+
+    Parameters
+    ----------
+    name : str
+    source, where : str
+        Who asked (a study file and its key path), for the message if the name is unknown.
+
+    Raises
+    ------
+    InputError
+        If there is no such engine.
+    """
+    if name not in ENGINES:
+        raise InputError(source, where, unknown_name("engine", name, ENGINES))
+    return ENGINES[name]

@@ -1,0 +1,135 @@
+"""Bring any image lattice to the axis-aligned LPS grids that everything above works on.
+
+Flipped and permuted axes are put in order exactly, without touching a value. A truly oblique (or sheared) image is
+resampled once, trilinearly, and the caller is told so.
+"""
+
+from dataclasses import dataclass
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+
+from kernels.interp import sample_points
+from kernels.threads import chunks, run_chunks
+from kernels.types import Lattice
+from phantoms.grid import Grid
+from planner.treatment.errors import InputError
+
+# Rounding of direction cosines in headers moves far corners by micrometres; real obliquity moves them by much more.
+ALIGNED_WITHIN_MM = 0.02
+# 2 GB as float32: more than any MR of a head (a 0.4 mm isotropic whole head has 2e8 voxels).
+MAX_VOXELS = 500_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Upright:
+    """An image on an axis-aligned LPS grid, and what that took.
+
+    Attributes
+    ----------
+    grid : Grid
+    data : ndarray, shape ``grid.shape``, float32, C order
+    resampled : bool
+        Whether the image was oblique and interpolated; False if axes were only flipped or exchanged.
+    obliquity_deg : float
+        Largest angle between an axis of the image and the patient axis that it was brought to.
+    """
+
+    grid: Grid
+    data: np.ndarray
+    resampled: bool
+    obliquity_deg: float
+
+
+def check_size(shape: tuple[int, ...], source: Path | str, where: str) -> None:
+    """Refuse a lattice that is not 3-D, empty, or larger than `MAX_VOXELS`, before anything is allocated.
+
+    Raises
+    ------
+    InputError
+    """
+    if len(shape) != 3:
+        raise InputError(source, where, f"is an image of {len(shape)} dimensions {shape}; a 3-D volume is needed")
+    if min(shape) < 1:
+        raise InputError(source, where, f"sizes must be positive, got {shape}")
+    voxels = int(shape[0]) * int(shape[1]) * int(shape[2])
+    if voxels > MAX_VOXELS:
+        raise InputError(source, where, f"claims {voxels:.3g} voxels {shape}; at most {MAX_VOXELS:.3g} are read")
+
+
+def upright(array: np.ndarray, affine: np.ndarray, source: Path | str) -> Upright:
+    """Return an image on an axis-aligned grid with x to the left, y to posterior, z to superior.
+
+    Parameters
+    ----------
+    array : ndarray, shape (n0, n1, n2)
+        Values in the order of the lattice's own axes.
+    affine : ndarray, shape (4, 4)
+        From voxel index to LPS mm.
+    source : Path or str
+        For messages.
+
+    Raises
+    ------
+    InputError
+        If the affine is not finite or singular, or an oblique image would need too many voxels.
+    """
+    affine = np.asarray(affine, float)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or spacing.min() <= 0:
+        raise InputError(source, "orientation", f"voxel axes must be finite and of positive length, got {spacing} mm")
+    directions = affine[:3, :3] / spacing
+    if abs(np.linalg.det(directions)) < 0.1:
+        raise InputError(source, "orientation", "voxel axes are not independent: the orientation matrix is singular")
+    order = _nearest_axes(directions)
+    cosines = np.array([directions[order[n], n] for n in range(3)])
+    obliquity = float(np.degrees(np.arccos(np.clip(np.abs(cosines).min(), 0, 1))))
+    snapped = np.zeros((3, 3))
+    snapped[order, range(3)] = np.sign(cosines) * spacing
+    half = (np.asarray(array.shape) - 1) / 2
+    corners = np.array(np.meshgrid(*[(-h, h) for h in half])).reshape(3, -1)
+    moved = float(np.linalg.norm((affine[:3, :3] - snapped) @ corners, axis=0).max())
+    if moved > ALIGNED_WITHIN_MM:
+        return _resampled(array, affine, (spacing[np.argsort(order)], obliquity), source)
+    centre = affine[:3, :3] @ half + affine[:3, 3]
+    axes = np.argsort(order)
+    data = np.transpose(array, axes)
+    flips = tuple(slice(None, None, -1) if cosines[a] < 0 else slice(None) for a in axes)
+    step = spacing[axes]
+    origin = centre - (np.asarray(data.shape) - 1) / 2 * step
+    grid = Grid(data.shape, tuple(step), tuple(origin))
+    return Upright(grid, np.ascontiguousarray(data[flips], dtype=np.float32), False, obliquity)
+
+
+def _nearest_axes(directions: np.ndarray) -> tuple[int, ...]:
+    """Return the patient axis (0, 1, 2 for x, y, z) that each image axis runs along most nearly."""
+    return max(permutations(range(3)), key=lambda order: sum(abs(directions[a, n]) for n, a in enumerate(order)))
+
+
+def _resampled(
+    array: np.ndarray, affine: np.ndarray, spacing_obliquity: tuple[np.ndarray, float], source: Path | str
+) -> Upright:
+    """Interpolate an oblique image on the axis-aligned grid that covers all of its voxels; 0 outside of them."""
+    spacing, obliquity = spacing_obliquity
+    faces = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in array.shape])).reshape(3, -1)
+    corners = affine[:3, :3] @ faces + affine[:3, 3:4]
+    grid = Grid.covering(corners.min(axis=1).tolist(), corners.max(axis=1).tolist(), spacing.tolist())
+    check_size(grid.shape, source, "oblique image brought to patient axes")
+    values = np.ascontiguousarray(array, dtype=np.float32)
+    lattice = Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), values.shape)
+    inverse = np.linalg.inv(affine)
+    x, y, z = grid.axes_mm()
+    in_plane = np.stack(np.broadcast_arrays(0.0, y[:, None], z[None, :]), axis=-1).reshape(-1, 3)
+    out = np.empty(grid.shape, np.float32)
+
+    def plane(first: int, last: int) -> None:
+        for i in range(first, last):
+            points = in_plane + np.array([x[i], 0.0, 0.0])
+            index = np.ascontiguousarray(points @ inverse[:3, :3].T + inverse[:3, 3])
+            row = np.empty(len(index))
+            sample_points(lattice, values, index, 0.0, row)
+            out[i] = row.reshape(grid.shape[1:])
+
+    run_chunks(plane, chunks(grid.shape[0], 8))
+    return Upright(grid, out, True, obliquity)

@@ -1,0 +1,91 @@
+"""From an objective template to the terms that are minimised."""
+
+import numpy as np
+
+from planner.optimise.objectives import GeneralisedMean, Objective, Overdose, Term, Underdose, VolumeAbove
+from planner.optimise.sampling import Part, Samples
+from planner.treatment.errors import PlanningError
+from planner.treatment.objective import ObjectiveTemplate, OrganLimit
+from planner.treatment.prescription import Prescription
+
+# The volume that a near-maximum dose is told for.
+_NEAR_MAXIMUM_CC = 0.03
+
+
+def limit_of(structure: str, template: ObjectiveTemplate, fractions: int) -> OrganLimit | None:
+    """Return the limit of a structure for a number of fractions: an exact name, or the name without its side."""
+    for limit in template.organ_limits.value:
+        names = (limit.organ, f"{limit.organ}_left", f"{limit.organ}_right")
+        if structure in names and limit.fractions == fractions:
+            return limit
+    return None
+
+
+def objective_of(
+    samples: Samples, template: ObjectiveTemplate, prescription: Prescription, sigmoid_gy: float
+) -> Objective:
+    """Return the objective of a plan.
+
+    Parameters
+    ----------
+    samples : Samples
+    template : ObjectiveTemplate
+    prescription : Prescription
+    sigmoid_gy : float
+        Width of the sigmoid that stands for a step in the brain volume; annealed by the caller.
+
+    Raises
+    ------
+    PlanningError
+        If the template has no brain volume goal for this number of fractions.
+    """
+    dose, target, outside = prescription.dose_gy, samples.target, samples.outside
+    volume = float(target.volume_cc.sum())
+    low, high = template.target_minimum.value, template.target_maximum.value
+    hug, fall = template.conformity.value, template.fall_off.value
+    around = outside.volume_cc / volume
+    radius = 10 * (3 * volume / (4 * np.pi)) ** (1 / 3)
+    aim = dose * fall.edge * (1 + samples.distance_mm[outside.index] / radius) ** -fall.exponent
+    terms: list[Term] = [
+        Underdose("target minimum", target.index, target.share, low.level * dose, dose, low.weight),
+        Overdose("target maximum", target.index, target.share, high.level * dose, dose, high.weight),
+        Overdose("conformity", outside.index, around, hug.level * dose, dose, hug.weight),
+        Overdose("fall-off", outside.index, around, aim, dose, fall.weight),
+        _brain_volume(samples.brain, template, prescription, volume, sigmoid_gy),
+        GeneralisedMean(
+            "brain mean", samples.brain.index, samples.brain.share, 1.0, dose, template.brain_mean_weight.value
+        ),
+    ]
+    if len(samples.skin.index):
+        terms.append(_skin(samples.skin, template, dose, volume))
+    for name, part in samples.organs.items():
+        terms.append(_organ(name, part, template, prescription))
+    return Objective([term for term in terms if term.weight > 0])
+
+
+def _brain_volume(
+    brain: Part, template: ObjectiveTemplate, prescription: Prescription, volume: float, width: float
+) -> VolumeAbove:
+    goals = {goal.fractions: goal.dose_gy for goal in template.brain_volume.value}
+    weight = template.brain_volume_weight.value
+    if prescription.fractions not in goals and weight > 0:
+        raise PlanningError(
+            f"objective template '{template.name}' has no brain volume goal for {prescription.fractions} fractions; "
+            f"it has them for {sorted(goals)}"
+        )
+    level = goals.get(prescription.fractions, prescription.dose_gy)
+    return VolumeAbove("brain volume", brain.index, brain.volume_cc / volume, level, width, weight)
+
+
+def _skin(skin: Part, template: ObjectiveTemplate, dose: float, volume: float) -> Overdose:
+    goal = template.skin.value
+    return Overdose("skin", skin.index, skin.volume_cc / volume, goal.level * dose, dose, goal.weight)
+
+
+def _organ(name: str, part: Part, template: ObjectiveTemplate, prescription: Prescription) -> Overdose:
+    limit = limit_of(name, template, prescription.fractions)
+    if limit is None:
+        raise PlanningError(f"objective template '{template.name}' has no limit for '{name}'")
+    share = part.volume_cc / _NEAR_MAXIMUM_CC
+    level = limit.dose_gy * template.organ_safety.value
+    return Overdose(name, part.index, share, level, limit.dose_gy, template.organ_weight.value)

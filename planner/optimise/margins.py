@@ -1,0 +1,52 @@
+"""Margins: a structure grown or shrunk by a distance in mm."""
+
+import numpy as np
+
+from phantoms.distance import distance_field, occupancy_of
+from phantoms.structure import Structure
+
+
+def expand(structure: Structure, mm: float, name: str | None = None, within: Structure | None = None) -> Structure:
+    """Return a structure with its surface moved outwards by `mm` everywhere, inwards if negative.
+
+    The distance starts at the sub-voxel surface of the occupancy. The volume of the result is right to 0.3 % for smooth
+    shapes from 0.5 cc, margins of 1 to 10 mm and fractional occupancy (``docs/validation.md`` has the figures, also
+    for binary masks and sharp edges).
+
+    Parameters
+    ----------
+    structure : Structure
+    mm : float
+        Margin; 0 returns the structure itself under the new name.
+    name : str, optional
+        Of the result; the structure's own if not given.
+    within : Structure, optional
+        The result is confined to this one (a margin that must not leave the brain). What the structure itself has
+        outside of it stays.
+
+    Returns
+    -------
+    Structure
+        On a window of the same lattice, cropped; empty if nothing is left of it.
+
+    Raises
+    ------
+    ValueError
+        If the structure is empty or the margin is not finite.
+    """
+    if not np.isfinite(mm):
+        raise ValueError(f"margin of {structure.name}: {mm} mm is not a distance")
+    if structure.is_empty:
+        raise ValueError(f"structure {structure.name} is empty: it has no surface to expand")
+    title = name or structure.name
+    if mm == 0.0:
+        return Structure(title, structure.role, structure.grid, structure.occupancy)
+    field = distance_field(structure, abs(mm))
+    occupancy = occupancy_of(field, mm)
+    own = structure.on(field.grid)
+    if mm < 0.0:
+        occupancy = np.minimum(occupancy, own)
+    else:
+        room = occupancy if within is None else np.minimum(occupancy, within.on(field.grid))
+        occupancy = np.maximum(room, own)
+    return Structure(title, structure.role, field.grid, occupancy).cropped(1)

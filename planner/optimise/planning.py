@@ -1,0 +1,211 @@
+"""Make a plan: beams, points, fluence, dose, normalisation."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from phantoms.structure import Structure
+from phantoms.volume import Quantity, Volume
+from planner.engines.base import Engine
+from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
+from planner.optimise.goals import limit_of, objective_of
+from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample
+from planner.techniques.beams import beams_on, bixel_slices
+from planner.treatment.beam import Beam
+from planner.treatment.dose import Dose
+from planner.treatment.errors import PlanningError
+from planner.treatment.machine import Machine
+from planner.treatment.objective import Normalisation, ObjectiveTemplate
+from planner.treatment.plan import Plan
+from planner.treatment.prescription import Prescription
+from planner.treatment.technique import TechniqueSpec
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard to optimise.
+
+    Attributes
+    ----------
+    stages : tuple of (float, int)
+        Width of the brain volume's sigmoid (Gy) and the most evaluations with it; annealed in this order.
+    budget : Budget
+        Points.
+    """
+
+    stages: tuple[tuple[float, int], ...] = ((2.0, 20), (1.0, 40))
+    budget: Budget = field(default_factory=Budget)
+
+
+@dataclass(frozen=True, eq=False)
+class PlanRequest:
+    """Everything that a plan is made from: what the planner believes, the machine, and what is wanted.
+
+    Attributes
+    ----------
+    day : float
+        Of the image.
+    density : Volume
+        The dose is computed on its grid.
+    structures : mapping of str to Structure
+        ``external`` and ``brain``, and organs with a limit.
+    targets : mapping of str to Structure
+        ``gtv``, ``ctv``, ``ptv``.
+    machine : Machine
+    technique : TechniqueSpec
+    objectives : ObjectiveTemplate
+    prescription : Prescription
+    ignore_field : bool
+        Plan without the machine's magnetic field where the engine cannot see it.
+    effort : Effort
+    """
+
+    day: float
+    density: Volume
+    structures: Mapping[str, Structure]
+    targets: Mapping[str, Structure]
+    machine: Machine
+    technique: TechniqueSpec
+    objectives: ObjectiveTemplate
+    prescription: Prescription
+    ignore_field: bool = False
+    effort: Effort = field(default_factory=Effort)
+
+
+def make_plan(
+    request: PlanRequest, engine: Engine, progress: Callable[[int, float], None] = lambda evaluation, value: None
+) -> Plan:
+    """Return the plan that an engine finds for a request.
+
+    Parameters
+    ----------
+    request : PlanRequest
+    engine : Engine
+        With the capability INFLUENCE.
+    progress : callable
+        Is told the number of evaluations so far and the objective.
+
+    Raises
+    ------
+    PlanningError
+        If structures are missing or empty, the target lies outside the density or does not fit the machine, or no dose
+        reaches it.
+    """
+    ptv = _checked_target(request)
+    beams = beams_on(ptv, request.machine, request.technique)
+    goals = (_organs(request), request.objectives.skin.value.thickness_mm)
+    samples = sample(request.density.grid, ptv, request.structures, goals, request.effort.budget)
+    fluence = _optimised(request, engine, beams, samples, progress)
+    weights = [fluence.weights[part] for part in bixel_slices(beams)]
+    dose = engine.dose(request.density, beams, weights, request.machine, ignore_field=request.ignore_field)
+    factor = normalisation_factor(dose.volume, ptv, request.prescription, request.objectives.normalisation.value)
+    dose = scaled(dose, factor)
+    return Plan(
+        day=request.day,
+        machine=request.machine.name,
+        technique=request.technique.name,
+        prescription=request.prescription,
+        targets=request.targets,
+        beams=beams,
+        weights=tuple(part * factor for part in weights),
+        dose=dose,
+        facts=_facts(request, fluence, dose, len(beams), factor),
+    )
+
+
+def normalisation_factor(dose: Volume, ptv: Structure, prescription: Prescription, how: Normalisation) -> float:
+    """Return what to multiply a dose with.
+
+    So that `how.percent` of the PTV receives the prescription, or that the prescription is `how.percent` of the
+    largest dose in the PTV.
+
+    Raises
+    ------
+    PlanningError
+        If there is no dose to scale.
+    """
+    padded = ptv.cropped(1)  # the direction of the surface needs a neighbour on either side
+    points, volume = filled(padded.grid, padded.occupancy, SPLIT)
+    values = dose.at(points)
+    if how.kind == "isodose":
+        now = float(values.max()) * how.percent / 100
+    else:
+        now = dose_to_volume(values, volume, how.percent)
+    if not now > 0:
+        raise PlanningError("no dose reaches part of the target, so the plan cannot be normalised")
+    return prescription.dose_gy / now
+
+
+def dose_to_volume(values: np.ndarray, volume: np.ndarray, percent: float) -> float:
+    """Return the dose that at least `percent` of the volume receives, linear between voxels."""
+    order = np.argsort(values)
+    below = np.cumsum(volume[order])
+    # The middle of a voxel's volume has its dose.
+    return float(np.interp((1 - percent / 100) * below[-1], below - 0.5 * volume[order], values[order]))
+
+
+def scaled(dose: Dose, factor: float) -> Dose:
+    """Return a dose multiplied by a factor."""
+    return replace(dose, volume=Volume(dose.volume.grid, dose.volume.data * np.float32(factor), Quantity.DOSE))
+
+
+def _checked_target(request: PlanRequest) -> Structure:
+    for name in ("external", "brain"):
+        if name not in request.structures:
+            raise PlanningError(f"planning needs the structure '{name}', which is not drawn")
+    ptv = request.targets["ptv"]
+    if ptv.is_empty:
+        raise PlanningError("structure 'ptv' is empty: there is nothing to aim at")
+    held = float(ptv.on(request.density.grid).sum(dtype=float)) * request.density.grid.voxel_cc
+    if held < 0.99 * ptv.volume_cc:
+        raise PlanningError(f"only {held:.2f} of the {ptv.volume_cc:.2f} cc of the PTV lie inside the density")
+    return ptv
+
+
+def _organs(request: PlanRequest) -> tuple[str, ...]:
+    """Return the structures with a goal of their own, in order of name."""
+    fractions = request.prescription.fractions
+    named = [n for n in request.structures if limit_of(n, request.objectives, fractions) is not None]
+    return tuple(sorted(named))
+
+
+def _optimised(
+    request: PlanRequest,
+    engine: Engine,
+    beams: tuple[Beam, ...],
+    samples: Samples,
+    progress: Callable[[int, float], None],
+) -> Fluence:
+    influence = engine.influence(
+        request.density, beams, request.machine, samples.points_mm, ignore_field=request.ignore_field
+    )
+    template, prescription = request.objectives, request.prescription
+    stages = [(objective_of(samples, template, prescription, width), most) for width, most in request.effort.stages]
+    middle = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
+    start = start_weights(influence, samples.target.index, middle * prescription.dose_gy)
+    return optimise_fluence(
+        influence,
+        stages,
+        start,
+        roughness=Roughness.of(beams, template.smoothness.value),
+        progress=progress,
+    )
+
+
+def _facts(request: PlanRequest, fluence: Fluence, dose: Dose, beams: int, factor: float) -> dict[str, float | str]:
+    how = request.objectives.normalisation.value
+    inside = request.targets["ptv"].on(dose.volume.grid) > 0
+    largest = float(dose.volume.data[inside].max())
+    return {
+        "objectives": request.objectives.name,
+        "objective": fluence.objective,
+        "evaluations": float(fluence.evaluations),
+        "beams": float(beams),
+        "bixels": float(len(fluence.weights)),
+        "points": float(len(fluence.dose_gy)),
+        "normalisation": f"{how.kind} {how.percent:g} %",
+        "normalisation_factor": factor,
+        "maximum_gy": largest,
+        "isodose_percent": 100 * request.prescription.dose_gy / largest,
+    }

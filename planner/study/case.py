@@ -1,0 +1,108 @@
+"""One case: one patient under one strategy. A pure function from its specification to its records."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+import planner
+from planner.study.cohort import Cohort
+from planner.timeline.arm import Arm
+from planner.treatment.constant import Frozen
+
+
+class Settings(Frozen):
+    """The table ``[settings]``: how doses are computed and contours are drawn.
+
+    Attributes
+    ----------
+    engine : str
+        Dose engine.
+    dose_grid_mm : float
+        Spacing of the dose grid.
+    ignore_field : bool
+        Leave the magnetic field out where the engine cannot see it; every record says so.
+    observer_sd_mm : float
+        Standard deviation of the drawn about the true surface of the target; 0 draws the truth.
+    observer_correlation_mm : float
+        Distance along the surface over which the observer errs to the same side.
+    """
+
+    engine: str = "pencil"
+    dose_grid_mm: float = Field(default=2.0, ge=0.5, le=10)
+    ignore_field: bool = False
+    observer_sd_mm: float = Field(default=0.5, ge=0, le=5)
+    observer_correlation_mm: float = Field(default=10.0, gt=0, le=100)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One patient under one strategy.
+
+    Attributes
+    ----------
+    cohort : Cohort
+        Where the patient comes from.
+    number : int
+        Of the patient in the cohort.
+    arm : Arm
+    settings : Settings
+    seed : int
+        Of the study.
+    data : Path or None
+        Folder of the imported patient.
+    data_sha256 : mapping of str to str
+        Hashes of its files.
+    """
+
+    cohort: Cohort
+    number: int
+    arm: Arm
+    settings: Settings
+    seed: int
+    data: Path | None
+    data_sha256: Mapping[str, str]
+
+    @property
+    def patient(self) -> str:
+        """Identity of the patient in the study; nothing of a real one."""
+        return f"p{self.number + 1:02d}"
+
+    @cached_property
+    def id(self) -> str:
+        """Hash of everything that the result depends on; other patients and other arms are no part of it."""
+        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def resolved(self) -> dict[str, Any]:
+        """Return everything that the result depends on as plain data."""
+        return {
+            "cohort": self.cohort.of_patient(self.number),
+            "patient": self.number,
+            "arm": self.arm.resolved(),
+            "settings": self.settings.model_dump(mode="json"),
+            "seed": self.seed,
+            "data_sha256": dict(self.data_sha256),
+            "version": planner.__version__,
+            "code_sha256": code_sha256(),
+        }
+
+
+@cache
+def code_sha256() -> str:
+    """Return the hash of the code and physics data that results depend on: all but report and command line.
+
+    The version alone would let a finished case of yesterday's code stand for today's.
+    """
+    root = Path(planner.__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for file in sorted(file for room in ("kernels", "phantoms", "planner") for file in (root / room).rglob("*")):
+        place = file.relative_to(root)
+        computes = place.parts[:2] not in {("planner", "report"), ("planner", "cli")}
+        if computes and (file.suffix == ".py" or "physics" in place.parts) and file.is_file():
+            digest.update(str(place).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,153 @@
+"""Compute one case: follow the strategy, then measure what was planned and what was delivered."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from phantoms.patient import Anatomy, Epoch
+from planner.engines.registry import engine_named
+from planner.evaluate.dvh import dvh
+from planner.evaluate.metrics import Metric, case_metrics
+from planner.study.case import Case
+from planner.study.store import DVH, RECORDS, CaseResult
+from planner.study.views import views_of
+from planner.timeline.practice import Observer, Practice
+from planner.timeline.run import follow
+from planner.timeline.state import Delivery, State
+from planner.treatment.dose import Dose
+from planner.treatment.errors import PlanningError
+from planner.treatment.plan import Plan
+
+# The volumes of the course are told for at least this many days, every few of them.
+LAST_DAY, EVERY_DAYS = 42.0, 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """A dose and the anatomy that it is measured on.
+
+    Attributes
+    ----------
+    name : str
+        ``planned``: the planner's dose on belief; ``delivered``: the dose on truth.
+    dose : Dose
+    anatomy : Epoch
+    """
+
+    name: str
+    dose: Dose
+    anatomy: Epoch
+
+    def metrics(self, plan: Plan) -> list[Metric]:
+        """Return every metric of the dose on the anatomy."""
+        return case_metrics(self.dose.volume, self.anatomy.structures, plan.targets, plan.prescription)
+
+    def curves(self, plan: Plan, metrics: Sequence[Metric]) -> Iterator[tuple[str, float, float]]:
+        """Yield structure, dose and percentage of volume, for the structures that have metrics."""
+        shown = {**self.anatomy.structures, **plan.targets}
+        for name in dict.fromkeys(metric.structure for metric in metrics):
+            if name in shown:
+                doses, percent = dvh(self.dose.volume, shown[name]).curve()
+                yield from ((name, d, v) for d, v in zip(doses.tolist(), percent.tolist(), strict=True))
+
+
+def run_case(case: Case) -> CaseResult:
+    """Return what a case leaves behind: the same wherever and with whatever number of threads it runs.
+
+    Raises
+    ------
+    LacunaError
+        If no plan can be made for a stated reason.
+    """
+    settings = case.settings
+    anatomy = case.cohort.anatomy(case.number, case.seed, case.data)
+    practice = Practice(
+        arm=case.arm,
+        engine=engine_named(settings.engine),
+        dose_grid_mm=settings.dose_grid_mm,
+        ignore_field=settings.ignore_field,
+        observer=Observer(settings.observer_sd_mm, settings.observer_correlation_mm),
+        seed=case.seed,
+        patient=case.number,
+    )
+    state = follow(case.arm.strategy, anatomy, practice)
+    if state.belief is None or not state.deliveries:
+        raise PlanningError("nothing was delivered")
+    delivery = state.deliveries[-1]
+    plan = delivery.plan
+    phases = (Phase("planned", plan.dose, state.belief), Phase("delivered", delivery.dose, delivery.truth))
+    measured = {phase: phase.metrics(plan) for phase in phases}
+    head = (case.id, case.patient, case.arm.name)
+    told = {metric.structure for metrics in measured.values() for metric in metrics}
+    return CaseResult(
+        case=_facts(case, anatomy, delivery),
+        records=_columns(
+            RECORDS.names,
+            (
+                (*head, phase.name, m.structure, m.name, m.value, m.unit, m.uncertainty)
+                for phase, metrics in measured.items()
+                for m in metrics
+            ),
+        ),
+        dvh=_columns(
+            DVH.names,
+            ((*head, phase.name, *row) for phase, metrics in measured.items() for row in phase.curves(plan, metrics)),
+        ),
+        timeline=_timeline(state),
+        views=views_of(delivery, state.belief, told),
+    )
+
+
+def _facts(case: Case, anatomy: Anatomy, delivery: Delivery) -> dict[str, Any]:
+    """Return the content of ``case.json``: nothing in it tells on which machine or how fast the case was computed."""
+    plan, dose = delivery.plan, delivery.dose
+    return {
+        "id": case.id,
+        "patient": case.patient,
+        "strategy": case.arm.name,
+        "seed": case.seed,
+        "engine": dose.engine,
+        "field_ignored": dose.field_ignored,
+        "facts": dict(anatomy.facts),
+        "plan": {
+            "prescription_gy": plan.prescription.dose_gy,
+            "fractions": plan.prescription.fractions,
+            "rule": plan.prescription.rule,
+            "reason": plan.prescription.reason,
+            "machine": plan.machine,
+            "technique": plan.technique,
+            "margins": case.arm.margins.name,
+            "day": plan.day,
+            "treated_day": delivery.day,
+            **plan.facts,
+        },
+        "hashes": {"planned_dose": _hash(plan.dose), "delivered_dose": _hash(dose)},
+    }
+
+
+def _hash(dose: Dose) -> str:
+    grid = dose.volume.grid
+    digest = hashlib.sha256(repr((grid.shape, grid.spacing_mm, grid.origin_mm)).encode())
+    digest.update(dose.volume.data.tobytes())
+    return digest.hexdigest()
+
+
+def _columns(names: list[str], rows: Iterator[tuple]) -> dict[str, list]:
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}
+
+
+def _timeline(state: State) -> dict[str, Any]:
+    """Return the steps as they happened, and the true volumes by day."""
+    course, last = state.anatomy.course, max(LAST_DAY, state.day)
+    days = np.arange(0.0, last + EVERY_DAYS / 2, EVERY_DAYS).tolist()
+    return {
+        "steps": [asdict(entry) for entry in state.log],
+        "by_day": [
+            {"day": d, "cavity_cc": course.volume_cc(d), "residual_cc": course.residual_volume_cc(d), "tumour_cc": 0.0}
+            for d in days
+        ],
+    }

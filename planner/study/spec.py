@@ -1,0 +1,148 @@
+"""A study file: who is treated, by which strategies, with which settings. Parsed and checked before any dose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from planner import library
+from planner.engines.base import Capability
+from planner.engines.registry import engine_named
+from planner.study.case import Case, Settings
+from planner.study.cohort import ImportedCohort, SyntheticCohort, cited_constants
+from planner.timeline.arm import Arm, load_arm, refuse_ignored_field
+from planner.treatment.constant import Frozen
+from planner.treatment.errors import InputError
+
+
+class Head(Frozen):
+    """The table ``[study]``.
+
+    Attributes
+    ----------
+    name : str
+        Lower case; the folder of the results.
+    title : str
+        Heading of the report.
+    seed : int
+        Of everything random.
+    strategies : tuple of str
+        Names in the library, or TOML files beside the study file.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    title: str = ""
+    seed: int = Field(ge=0, lt=2**63)
+    strategies: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("strategies")
+    @classmethod
+    def _each_once(cls, strategies: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(strategies)) < len(strategies):
+            raise ValueError("a strategy is named twice")
+        return strategies
+
+
+class Comparing(Frozen):
+    """The table ``[compare]``.
+
+    Attributes
+    ----------
+    endpoints : tuple of str
+        Family of the Holm correction, each ``structure.metric`` of the delivered dose.
+    confidence : float
+        Level of the intervals.
+    """
+
+    endpoints: tuple[str, ...] = ()
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+
+    @field_validator("endpoints")
+    @classmethod
+    def _structure_and_metric(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        for name in endpoints:
+            if not all(name.partition(".")):
+                raise ValueError(f"'{name}' is no endpoint: structure.metric is expected, like ptv.D98_gy")
+        return endpoints
+
+
+class StudySpec(Frozen):
+    """A study file.
+
+    Attributes
+    ----------
+    study : Head
+    cohort : SyntheticCohort or ImportedCohort
+    settings : Settings
+    compare : Comparing
+    """
+
+    study: Head
+    cohort: Annotated[SyntheticCohort | ImportedCohort, Field(discriminator="kind")]
+    settings: Settings = Settings()
+    compare: Comparing = Comparing()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was checked: every name in it is known, every arm can be computed.
+
+    Attributes
+    ----------
+    source : Path
+        The study file.
+    spec : StudySpec
+    arms : tuple of Arm
+        In the order of the file.
+    data : Path or None
+        Folder of the imported patient.
+    data_sha256 : mapping of str to str
+        Hashes of the imported files.
+    """
+
+    source: Path
+    spec: StudySpec
+    arms: tuple[Arm, ...]
+    data: Path | None
+    data_sha256: Mapping[str, str]
+
+    def cases(self) -> list[Case]:
+        """Return patients x strategies, patients first."""
+        return [
+            Case(self.spec.cohort, number, arm, self.spec.settings, self.spec.study.seed, self.data, self.data_sha256)
+            for number in range(self.spec.cohort.count)
+            for arm in self.arms
+        ]
+
+    def constants(self) -> list[dict[str, str]]:
+        """Return ``{name, value, source, status}`` of every constant that the study rests on, each once."""
+        rows = [row for arm in self.arms for row in arm.constants()] + list(cited_constants())
+        return list({row["name"]: row for row in rows}.values())
+
+
+def load_study(file: Path, data: Path | None = None) -> Study:
+    """Return the study of a TOML file, parsed and with every name resolved.
+
+    Parameters
+    ----------
+    file : Path
+    data : Path, optional
+        Folder of an imported patient, for a cohort of kind ``imported``.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the key.
+    """
+    spec = library.parse(StudySpec, library.read_toml(file), file)
+    engine = engine_named(spec.settings.engine, str(file), "settings.engine")
+    arms = tuple(load_arm(name, file, f"study.strategies.{n}") for n, name in enumerate(spec.study.strategies))
+    names = [arm.name for arm in arms]
+    if len(set(names)) < len(names):
+        raise InputError(file, "study.strategies", f"two strategies have the same name: {', '.join(names)}")
+    for arm in arms:
+        refuse_ignored_field(arm, Capability.BFIELD in engine.can, spec.settings.ignore_field, file)
+    hashes = spec.cohort.check(file, data)
+    return Study(file, spec, arms, data, hashes)

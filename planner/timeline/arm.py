@@ -1,0 +1,103 @@
+"""An arm: a strategy with everything that it names, read from the library."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from planner import library
+from planner.timeline.strategy import Strategy
+from planner.treatment.errors import InputError
+from planner.treatment.machine import Machine
+from planner.treatment.objective import ObjectiveTemplate
+from planner.treatment.rules import MarginRule, PrescriptionRule
+from planner.treatment.technique import TechniqueSpec
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A strategy and the library files that it names.
+
+    Attributes
+    ----------
+    strategy : Strategy
+    machine : Machine
+    technique : TechniqueSpec
+    objectives : ObjectiveTemplate
+    prescription : PrescriptionRule
+    margins : MarginRule
+    """
+
+    strategy: Strategy
+    machine: Machine
+    technique: TechniqueSpec
+    objectives: ObjectiveTemplate
+    prescription: PrescriptionRule
+    margins: MarginRule
+
+    @property
+    def name(self) -> str:
+        """Name of the strategy."""
+        return self.strategy.name
+
+    @property
+    def has_field(self) -> bool:
+        """Whether the machine treats in a magnetic field."""
+        return any(self.machine.magnetic_field_t.value)
+
+    def resolved(self) -> dict[str, object]:
+        """Return every value of the arm as plain data, for hashing and for the record."""
+        return {field.name: getattr(self, field.name).model_dump(mode="json") for field in fields(self)}
+
+    def constants(self) -> Iterator[dict[str, str]]:
+        """Yield ``{name, value, source, status}`` of every constant of the arm."""
+        for field in fields(self):
+            model = getattr(self, field.name)
+            yield from library.constants(model, f"{field.name}.{model.name}.")
+
+
+def load_arm(name: str, source: Path, where: str) -> Arm:
+    """Return the arm of a strategy: its library name, or a TOML file of the user's own.
+
+    Parameters
+    ----------
+    name : str
+        A name in the library, or a path that ends in ``.toml``, relative to the folder of `source`.
+    source, where : Path and str
+        The study file and the key that names the strategy, for messages.
+
+    Raises
+    ------
+    InputError
+        If the strategy, or a machine, technique, prescription or the like that it names, is unknown or does not fit.
+    """
+    if name.endswith(".toml"):
+        file = source.parent / name
+        strategy = library.parse(Strategy, library.read_toml(file), file)
+    else:
+        strategy = library.load("strategies", name, Strategy, str(source), where)
+        file = library.ROOT / "strategies" / f"{name}.toml"
+    return Arm(
+        strategy,
+        library.load("machines", strategy.machine, Machine, str(file), "machine"),
+        library.load("techniques", strategy.technique, TechniqueSpec, str(file), "technique"),
+        library.load("objectives", strategy.objectives, ObjectiveTemplate, str(file), "objectives"),
+        library.load("prescriptions", strategy.prescription, PrescriptionRule, str(file), "prescription"),
+        library.load("margins", strategy.margins, MarginRule, str(file), "margins"),
+    )
+
+
+def refuse_ignored_field(arm: Arm, engine_sees_field: bool, ignore_field: bool, source: Path) -> None:
+    """Refuse a machine with a magnetic field and an engine that cannot see it, unless the user said so.
+
+    Raises
+    ------
+    InputError
+        Naming ``settings.ignore_field``.
+    """
+    if arm.has_field and not engine_sees_field and not ignore_field:
+        raise InputError(
+            source,
+            "settings.ignore_field",
+            f"strategy '{arm.name}' treats on '{arm.machine.name}' in a magnetic field, which the chosen engine cannot "
+            "see. Set ignore_field = true to leave the field out of the dose; every record will say so",
+        )

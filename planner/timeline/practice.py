@@ -1,0 +1,122 @@
+"""The practice that carries out a strategy for one patient: the observer, the planner, the machine."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from phantoms.contour import redrawn
+from phantoms.grid import Grid
+from phantoms.patient import Epoch
+from phantoms.volume import Quantity, Volume
+from planner.engines.base import Engine
+from planner.optimise.planning import PlanRequest, make_plan
+from planner.optimise.prescribing import prescribe, targets
+from planner.timeline.arm import Arm
+from planner.timeline.draws import drawn_day, generator
+from planner.timeline.state import State
+from planner.timeline.strategy import Step
+from planner.treatment.dose import Dose
+from planner.treatment.plan import Plan
+
+# What the observer draws on the images; the other structures are taken as they are.
+DRAWN = ("tumour", "cavity", "residual")
+# Engines give no dose in air, but the air that surgery leaves in a cavity lies inside the target: inside the body,
+# density is at least this, g/cm3. Along the few millimetres of such air the difference in path is below 1 mm of water.
+THINNEST_IN_BODY = 0.1
+
+
+@dataclass(frozen=True)
+class Observer:
+    """How far contours stray from the truth.
+
+    Attributes
+    ----------
+    sd_mm : float
+        Standard deviation of the drawn about the true surface.
+    correlation_mm : float
+        Distance over which it strays to the same side.
+    """
+
+    sd_mm: float
+    correlation_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Practice:
+    """Who draws, plans and irradiates one patient under one strategy; see `planner.timeline.steps.Practice`.
+
+    Attributes
+    ----------
+    arm : Arm
+    engine : Engine
+    dose_grid_mm : float
+        Spacing of the dose grid.
+    ignore_field : bool
+        Leave the machine's magnetic field out of the dose.
+    observer : Observer
+    seed, patient : int
+        Of the study, and number of the patient: dates and contours are drawn from them, not from the strategy.
+    """
+
+    arm: Arm
+    engine: Engine
+    dose_grid_mm: float
+    ignore_field: bool
+    observer: Observer
+    seed: int
+    patient: int
+
+    def day_of(self, step: Step, state: State) -> float:
+        """Return the day of a step: given, drawn from a range, or that of the step before."""
+        random = generator(self.seed, self.patient, f"day of {step.step}", state.done(step.step))
+        if step.day is not None:
+            return drawn_day(step.day.value, random)
+        if step.after_days is not None:
+            return state.day + drawn_day(step.after_days.value, random)
+        return state.day
+
+    def contoured(self, truth: Epoch, occurrence: int) -> Epoch:
+        """Return the anatomy with the target as the observer draws it."""
+        if self.observer.sd_mm == 0:
+            return truth
+        drawn = dict(truth.structures)
+        for name in DRAWN:
+            if name in drawn and not drawn[name].is_empty:
+                random = generator(self.seed, self.patient, f"observer draws {name}", occurrence)
+                drawn[name] = redrawn(drawn[name], self.observer.sd_mm, self.observer.correlation_mm, random)
+        return replace(truth, structures=drawn)
+
+    def plan_on(self, belief: Epoch) -> Plan:
+        """Return a plan on the believed anatomy: dose by the size of the target as drawn."""
+        volumes = targets(belief.structures, self.arm.margins)
+        request = PlanRequest(
+            day=belief.day,
+            density=self._density(belief),
+            structures=belief.structures,
+            targets=volumes,
+            machine=self.arm.machine,
+            technique=self.arm.technique,
+            objectives=self.arm.objectives,
+            prescription=prescribe(self.arm.prescription, volumes["gtv"]),
+            ignore_field=self._ignored,
+        )
+        return make_plan(request, self.engine)
+
+    def dose_on(self, truth: Epoch, plan: Plan) -> Dose:
+        """Return the dose of a plan on the anatomy of the day, aligned on the skull."""
+        return self.engine.dose(
+            self._density(truth), plan.beams, plan.weights, self.arm.machine, ignore_field=self._ignored
+        )
+
+    @cached_property
+    def _ignored(self) -> bool:
+        return self.ignore_field and self.arm.has_field
+
+    def _density(self, epoch: Epoch) -> Volume:
+        """Return the density on the dose grid: the whole volume of the patient at the spacing of the study."""
+        grid = Grid.covering(epoch.grid.low_mm.tolist(), epoch.grid.high_mm.tolist(), self.dose_grid_mm)
+        density = epoch.volumes["density"].on(grid)
+        body = epoch.structures["external"].on(grid) >= 0.5
+        raised = np.where(body, np.maximum(density.data, np.float32(THINNEST_IN_BODY)), density.data)
+        return Volume(grid, raised, Quantity.DENSITY)

@@ -1,0 +1,149 @@
+"""What a plan is asked to achieve, as data. Doses are multiples of the prescription unless the key ends in ``_gy``."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from planner.treatment.constant import Constant, Frozen
+
+
+class Goal(Frozen):
+    """A level and the weight of missing it.
+
+    Attributes
+    ----------
+    level : float
+        Dose as a multiple of the prescription.
+    weight : float
+    """
+
+    level: float = Field(gt=0)
+    weight: float = Field(ge=0)
+
+
+class FallOff(Frozen):
+    """The dose that is aimed at outside the target, at distance r from a target of equivalent radius R.
+
+    The level is ``edge (1 + r / R)^-exponent``, so a gradient index of ``2^(3 / exponent)`` would meet it. More is
+    penalised, less is not.
+
+    Attributes
+    ----------
+    edge : float
+        Multiple of the prescription at the surface of the PTV.
+    exponent : float
+    weight : float
+    """
+
+    edge: float = Field(gt=0)
+    exponent: float = Field(gt=0)
+    weight: float = Field(ge=0)
+
+
+class VolumeGoal(Frozen):
+    """The volume of brain above a dose, smoothed to a sigmoid.
+
+    Attributes
+    ----------
+    fractions : int
+        The goal of that row is used for courses of this number of fractions.
+    dose_gy : float
+        Total dose.
+    """
+
+    fractions: int = Field(ge=1)
+    dose_gy: float = Field(gt=0)
+
+
+class SkinGoal(Frozen):
+    """Dose to keep from the skin, the outer layer of the external contour.
+
+    Attributes
+    ----------
+    thickness_mm : float
+    level : float
+        Dose above it, as a multiple of the prescription, is penalised quadratically.
+    weight : float
+    """
+
+    thickness_mm: float = Field(gt=0)
+    level: float = Field(gt=0)
+    weight: float = Field(ge=0)
+
+
+class OrganLimit(Frozen):
+    """Largest near-maximum dose (D0.03cc) of an organ, total dose by number of fractions.
+
+    Attributes
+    ----------
+    organ : str
+        Name of the structure without its side; ``optic_nerve`` also stands for ``optic_nerve_left``.
+    fractions : int
+    dose_gy : float
+    """
+
+    organ: str
+    fractions: int = Field(ge=1)
+    dose_gy: float = Field(gt=0)
+
+
+class Normalisation(Frozen):
+    """How the finished dose is scaled.
+
+    Attributes
+    ----------
+    kind : str
+        ``coverage``: the given percentage of the PTV receives the prescription; ``isodose``: the prescription is the
+        given percentage of the maximum dose.
+    percent : float
+    """
+
+    kind: Literal["coverage", "isodose"]
+    percent: float = Field(gt=0, le=100)
+
+
+class ObjectiveTemplate(Frozen):
+    """Objectives of a plan, in multiples of the prescription.
+
+    Attributes
+    ----------
+    name, title : str
+    target_minimum : Constant
+        Dose below this level in the PTV is penalised quadratically.
+    target_maximum : Constant
+        Dose above this level in the PTV is penalised quadratically (hot spot, or homogeneity where the level is low).
+    conformity : Constant
+        Dose above this level outside the PTV is penalised quadratically: the prescription isodose hugs the target.
+    fall_off : Constant
+        Dose outside the PTV, lower with distance.
+    brain_volume : Constant
+        Brain volume above a dose, the radionecrosis predictor of the schedule.
+    brain_volume_weight : Constant
+        Weight of a brain volume as large as the PTV.
+    brain_mean_weight : Constant
+        Weight of the mean brain dose near the target, in multiples of the prescription.
+    organ_limits : Constant
+        What the optimiser keeps to; what a plan is judged by stands in ``limits/``.
+    organ_weight, organ_safety : Constant
+        Weight of exceeding a limit, and the part of the limit at which the penalty starts.
+    skin : Constant
+    smoothness : Constant
+        Weight of squared differences between neighbouring bixels.
+    normalisation : Constant
+    """
+
+    name: str
+    title: str
+    target_minimum: Constant[Goal]
+    target_maximum: Constant[Goal]
+    conformity: Constant[Goal]
+    fall_off: Constant[FallOff]
+    brain_volume: Constant[tuple[VolumeGoal, ...]]
+    brain_volume_weight: Constant[float]
+    brain_mean_weight: Constant[float]
+    organ_limits: Constant[tuple[OrganLimit, ...]]
+    organ_weight: Constant[float]
+    organ_safety: Constant[float]
+    skin: Constant[SkinGoal]
+    smoothness: Constant[float]
+    normalisation: Constant[Normalisation]

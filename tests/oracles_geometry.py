@@ -1,0 +1,92 @@
+"""Exact shapes for the geometry tests: signed distances, occupancies by super-sampling, volumes of offset bodies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from phantoms.grid import Grid
+from phantoms.structure import Role, Structure
+from phantoms.volume import Quantity, Volume
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A body: its sign function (negative inside), the volume of its offset, and half of the box that holds it."""
+
+    sign: Callable[[np.ndarray], np.ndarray]
+    volume_mm3: Callable[[float], float]
+    reach_mm: float
+
+
+def sphere(r: float) -> Shape:
+    return Shape(lambda p: np.linalg.norm(p, axis=-1) - r, lambda m: 4 / 3 * np.pi * (r + m) ** 3, r)
+
+
+def torus(big: float, small: float) -> Shape:
+    return Shape(
+        lambda p: np.hypot(np.hypot(p[..., 0], p[..., 1]) - big, p[..., 2]) - small,
+        lambda m: 2 * np.pi**2 * big * (small + m) ** 2,
+        big + small,
+    )
+
+
+def capsule(r: float, half: float) -> Shape:
+    def sign(p):
+        z = p[..., 2] - np.clip(p[..., 2], -half, half)
+        return np.sqrt(p[..., 0] ** 2 + p[..., 1] ** 2 + z**2) - r
+
+    return Shape(sign, lambda m: np.pi * (r + m) ** 2 * 2 * half + 4 / 3 * np.pi * (r + m) ** 3, r + half)
+
+
+def ellipsoid(a: float, b: float, c: float) -> Shape:
+    """Steiner's formula: area and mean curvature integral from the support function, by quadrature over the sphere."""
+    axes = np.array([a, b, c])
+    u, w = np.polynomial.legendre.leggauss(200)
+    azimuth = np.arange(400) / 400 * 2 * np.pi
+    flat = np.sqrt(1 - u**2)[:, None]
+    normal = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), u[:, None] + 0 * azimuth], -1)
+    weight = w[:, None] * (2 * np.pi / 400) + 0 * azimuth
+    area = (np.linalg.norm(normal / axes, axis=-1) * axes.prod() * weight).sum()
+    bend = (np.linalg.norm(normal * axes, axis=-1) * weight).sum()
+    own = 4 / 3 * np.pi * axes.prod()
+    return Shape(
+        lambda p: (np.linalg.norm(p / axes, axis=-1) - 1) * axes.min(),
+        lambda m: own + area * m + bend * m**2 + 4 / 3 * np.pi * m**3,
+        float(axes.max()),
+    )
+
+
+def turn(seed: int) -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))[0]
+
+
+def structure(
+    shape: Shape,
+    spacing: tuple[float, float, float],
+    shift: tuple[float, float, float] = (0, 0, 0),
+    split: int = 8,
+    rotation: np.ndarray | None = None,
+) -> Structure:
+    """The body, centred on the origin, on a grid shifted by a fraction of a voxel; `split` 1 is a binary mask."""
+    h = np.array(spacing, float)
+    n = np.ceil(2 * shape.reach_mm / h).astype(int) + 4
+    grid = Grid(tuple(n), tuple(h), tuple(-(n - 1) / 2 * h + np.array(shift) * h))
+    axis = (np.arange(split) + 0.5) / split - 0.5
+    turned = np.eye(3) if rotation is None else rotation
+    centres = np.stack(np.meshgrid(*grid.axes_mm(), indexing="ij"), -1)
+    rough = shape.sign(centres @ turned)
+    occupancy = (rough < 0).astype(float)
+    cut = np.abs(rough) < 2 * np.linalg.norm(h)
+    found = np.zeros(int(cut.sum()))
+    for offset in np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3):
+        found += shape.sign((centres[cut] + offset * h) @ turned) < 0
+    occupancy[cut] = found / split**3
+    return Structure("body", Role.TARGET, grid, occupancy)
+
+
+def dose_of(function: Callable[[np.ndarray], np.ndarray], half_mm: float, step_mm: float) -> Volume:
+    """A dose given by a function of position, on a cube about the origin."""
+    grid = Grid.covering((-half_mm,) * 3, (half_mm + 0.3,) * 3, step_mm)
+    points = np.stack(np.meshgrid(*grid.axes_mm(), indexing="ij"), -1)
+    return Volume(grid, function(points), Quantity.DOSE)

@@ -1,0 +1,194 @@
+import numpy as np
+import pytest
+from oracles_planning import BlurredBeamlets, ball, constant, machine, water_head
+
+from phantoms.grid import Grid
+from phantoms.structure import Role, Structure
+from phantoms.volume import Quantity, Volume
+from planner import library
+from planner.optimise.goals import limit_of, objective_of
+from planner.optimise.planning import Effort, PlanRequest, dose_to_volume, make_plan, normalisation_factor
+from planner.optimise.sampling import Budget, sample
+from planner.treatment.errors import PlanningError
+from planner.treatment.objective import Normalisation, ObjectiveTemplate
+from planner.treatment.prescription import Prescription
+from planner.treatment.technique import FieldRing, TechniqueSpec
+
+RX = Prescription(18.0, 1, "fixed", "test")
+EFFORT = Effort(stages=((2.0, 12), (1.0, 25)), budget=Budget(target=1200, outside=2000, organ=100, skin=200))
+
+
+def template(name="srs-marginal"):
+    return library.load("objectives", name, ObjectiveTemplate)
+
+
+def request(**changes):
+    density, structures = water_head(4.0, 60.0)
+    ptv = ball("ptv", density.grid, (10, 5, 0), 11)
+    technique = TechniqueSpec(
+        name="ring",
+        title="Ring",
+        ring=constant(FieldRing(count=9, first_deg=0.0)),
+        bixel_step_mm=constant(2.5),
+        aperture_margin_mm=constant(2.0),
+    )
+    fields = {
+        "day": 1.0,
+        "density": density,
+        "structures": structures,
+        "targets": {"gtv": ptv, "ctv": ptv, "ptv": ptv},
+        "machine": machine(),
+        "technique": technique,
+        "objectives": template(),
+        "prescription": RX,
+        "effort": EFFORT,
+    }
+    return PlanRequest(**(fields | changes))
+
+
+ENGINE = BlurredBeamlets(radius_mm=60.0)
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return make_plan(request(), ENGINE)
+
+
+def test_a_plan_covers_and_hugs_its_target(plan):
+    ptv, dose = plan.targets["ptv"], plan.dose.volume
+    fine = Grid.covering([-15, -20, -25], [35, 30, 25], 1.0)
+    inside = ptv_fine(fine)
+    at = dose.on(fine).data
+    covered = (at[inside] >= 18).mean()
+    isodose = (at >= 18).sum()
+    assert covered == pytest.approx(0.99, abs=0.015)
+    assert covered**2 * inside.sum() / isodose > 0.85
+    assert ptv.volume_cc > 5
+
+
+def ptv_fine(grid):
+    return ball("ptv", grid, (10, 5, 0), 11).occupancy >= 0.5
+
+
+def test_the_weights_give_the_dose(plan):
+    r = request()
+    again = ENGINE.dose(r.density, plan.beams, plan.weights, r.machine, ignore_field=False)
+    assert np.allclose(again.volume.data, plan.dose.volume.data, rtol=1e-5, atol=1e-5)
+    assert all(w.min() >= 0 and len(w) == b.bixels.count for w, b in zip(plan.weights, plan.beams, strict=True))
+
+
+def test_facts_tell_what_was_done(plan):
+    facts = plan.facts
+    assert facts["beams"] == 9
+    assert facts["normalisation"] == "coverage 99 %"
+    assert 20 <= facts["evaluations"] <= 42
+    inside = plan.targets["ptv"].on(plan.dose.volume.grid) > 0
+    assert facts["isodose_percent"] == pytest.approx(1800 / plan.dose.volume.data[inside].max())
+    assert 100 / 1.6 < facts["isodose_percent"] < 100 / 1.15
+
+
+def test_the_same_request_gives_the_same_plan(plan):
+    other = make_plan(request(), ENGINE)
+    assert np.array_equal(other.dose.volume.data, plan.dose.volume.data)
+
+
+def test_a_homogeneous_template_gives_a_homogeneous_dose(plan):
+    other = make_plan(request(objectives=template("srs-homogeneous")), ENGINE)
+    assert other.facts["isodose_percent"] > plan.facts["isodose_percent"] + 5
+
+
+def test_an_organ_limit_is_kept():
+    """An organ beside the target gets less than its limit, which it exceeds when nobody asks."""
+    density, structures = water_head(4.0, 60.0)
+    organ = ball("chiasm", density.grid, (-7.5, 5, 0), 6, Role.ORGAN)
+    free, kept = (make_plan(request(structures=structures | extra), ENGINE) for extra in ({}, {"chiasm": organ}))
+    inside = organ.occupancy >= 0.5
+    assert free.dose.volume.data[inside].max() > 10.0 > kept.dose.volume.data[inside].max()
+
+
+def test_normalisation_to_an_isodose():
+    r = request()
+    how = Normalisation(kind="isodose", percent=70)
+    other = make_plan(request(objectives=r.objectives.model_copy(update={"normalisation": constant(how)})), ENGINE)
+    inside = other.targets["ptv"]
+    assert 18.0 / other.dose.volume.data.max() == pytest.approx(0.7, rel=0.03)
+    assert normalisation_factor(other.dose.volume, inside, RX, how) == pytest.approx(1.0, rel=1e-4)
+
+
+def test_dose_to_volume():
+    values, volume = np.arange(1.0, 101.0), np.ones(100)
+    assert dose_to_volume(values, volume, 99) == pytest.approx(1.5)
+    assert dose_to_volume(values, volume, 50) == pytest.approx(50.5)
+    assert dose_to_volume(values, np.where(values > 50, 3.0, 1.0), 75) == pytest.approx(50.5, abs=0.5)
+
+
+def test_coverage_normalisation_on_a_known_dose():
+    """A dose that falls linearly from the centre of a ball: D99 lies where the radius holds 99 % of the volume."""
+    grid = Grid.covering([-20] * 3, [20] * 3, 2.0)
+    radius = np.linalg.norm(np.moveaxis(np.indices(grid.shape), 0, -1) * 2.0 + grid.origin_mm, axis=-1)
+    dose = Volume(grid, 40 - radius, Quantity.DOSE)
+    factor = normalisation_factor(
+        dose, ball("ptv", grid, (0, 0, 0), 15).cropped(), RX, Normalisation(kind="coverage", percent=99)
+    )
+    assert 18 / factor == pytest.approx(40 - 15 * 0.99 ** (1 / 3), abs=0.15)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: {"structures": {"brain": r.structures["brain"]}}, "'external', which is not drawn"),
+        (lambda r: {"structures": {"external": r.structures["external"]}}, "'brain', which is not drawn"),
+        (
+            lambda r: {
+                "targets": {"ptv": Structure("ptv", Role.TARGET, r.density.grid, np.zeros(r.density.grid.shape))}
+            },
+            "'ptv' is empty",
+        ),
+        (
+            lambda r: {"targets": {"ptv": ball("ptv", Grid.covering([90] * 3, [130] * 3, 4.0), (110, 110, 110), 9)}},
+            "lie inside the density",
+        ),
+        (lambda r: {"prescription": Prescription(27.0, 4, "x", "x")}, "no brain volume goal for 4 fractions"),
+    ],
+)
+def test_what_cannot_be_planned_is_told(change, words):
+    with pytest.raises(PlanningError, match=words):
+        make_plan(request(**change(request())), ENGINE)
+
+
+def test_limits_hold_for_either_side_and_the_course():
+    t = template()
+    assert limit_of("optic_nerve_left", t, 1).dose_gy == 10
+    assert limit_of("optic_nerve_right", t, 3).dose_gy == 17.4
+    assert limit_of("brainstem", t, 5).dose_gy == 31
+    assert limit_of("hippocampus_left", t, 1) is None
+
+
+@pytest.mark.parametrize("name", library.names("objectives"))
+def test_gradient_of_a_whole_template(name):
+    density, structures = water_head(6.0, 40.0)
+    organs = {"chiasm": ball("chiasm", density.grid, (-20, 0, 0), 8, Role.ORGAN)}
+    ptv = ball("ptv", density.grid, (5, 0, 0), 10)
+    samples = sample(density.grid, ptv, structures | organs, (("chiasm",), 5.0), Budget(150, 300, 30, 30))
+    objective = objective_of(samples, template(name), RX, 1.0)
+    assert {t.name for t in objective.terms} >= {
+        "target minimum",
+        "conformity",
+        "fall-off",
+        "brain volume",
+        "skin",
+        "chiasm",
+    }
+    dose = np.random.default_rng(1).uniform(0, 30, len(samples.points_mm))
+    _, gradient = objective.evaluate(dose)
+    some = np.random.default_rng(2).choice(len(dose), 60, replace=False)
+    expected = np.empty(60)
+    for n, point in enumerate(some):
+        values = []
+        for step in (1e-4, -1e-4):
+            moved = dose.copy()
+            moved[point] += step
+            values.append(objective.evaluate(moved)[0])
+        expected[n] = (values[0] - values[1]) / 2e-4
+    assert np.abs(gradient[some] - expected).max() <= 1e-6 * np.abs(gradient).max()
+    assert sum(objective.values(dose).values()) == pytest.approx(objective.evaluate(dose)[0])

@@ -1,0 +1,155 @@
+"""Synthetic patients: plausible volumes, sides, disjoint organs, purity, independence of patients."""
+
+import numpy as np
+import pytest
+
+from phantoms.cohort import CohortSpec, SyntheticAnatomy
+from phantoms.structure import Role
+
+SPEC = CohortSpec(patients=40, seed=7, spacing_mm=2.0, residual_fraction=1.0)
+PAIRED = ("eye", "lens", "optic_nerve", "cochlea", "hippocampus")
+SINGLE = ("external", "skull", "brain", "intracranial", "brainstem", "cerebellum", "ventricles", "chiasm", "falx")
+# Volumes, cm3. Brain: 1.0-1.6 l. Eye: 6-7.5 (diameter 23-24 mm). Ventricles: 7-40 (adults). Hippocampus: 2-4.
+# Brainstem: 20-35. Cerebellum: 110-230 with its folia. Cochlea: 0.05-0.25. Lens: 0.13-0.25. Skull and facial bone.
+RANGES = {
+    "brain": (1000, 1600),
+    "eye_left": (5.8, 7.6),
+    "ventricles": (7, 40),
+    "hippocampus_right": (2.0, 4.0),
+    "brainstem": (19, 35),
+    "cerebellum": (110, 235),
+    "cochlea_left": (0.05, 0.25),
+    "lens_right": (0.13, 0.25),
+    "optic_nerve_left": (0.5, 1.3),
+    "chiasm": (0.2, 0.9),
+    "skull": (400, 900),
+    "external": (3000, 4700),
+}
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return SyntheticAnatomy(SPEC, 0)
+
+
+@pytest.fixture(scope="module")
+def day20(patient):
+    return patient.epoch(20.0)
+
+
+def test_every_structure_is_there_once(day20):
+    names = {*SINGLE, "tentorium", "cavity", "residual", *(f"{p}_{s}" for p in PAIRED for s in ("left", "right"))}
+    assert set(day20.structures) == names
+    assert all(key == structure.name for key, structure in day20.structures.items())
+    assert day20.structures["external"].role is Role.EXTERNAL
+    assert day20.structures["cavity"].role is Role.TARGET
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_volumes_are_those_of_adults(name, day20):
+    low, high = RANGES[name]
+    assert low < day20.structures[name].volume_cc < high
+
+
+def test_left_is_plus_x_and_front_is_minus_y(day20):
+    for part in PAIRED:
+        left, right = (day20.structures[f"{part}_{side}"].centroid_mm for side in ("left", "right"))
+        assert left[0] > 5 > -5 > right[0]
+    at = {name: day20.structures[name].centroid_mm for name in ("eye_left", "cerebellum", "brain", "brainstem")}
+    assert at["eye_left"][1] < at["brain"][1] < at["cerebellum"][1]
+    assert at["brainstem"][2] < at["brain"][2]
+
+
+def test_organs_that_exclude_each_other_do(day20):
+    grid = day20.grid
+    on = {name: day20.structures[name].on(grid) for name in day20.structures}
+    # Neighbours may share the partly filled voxels of their common surface.
+    for first, second in [
+        ("brain", "skull"),
+        ("eye_left", "brain"),
+        ("cerebellum", "tentorium"),
+        ("ventricles", "cavity"),
+        ("eye_right", "optic_nerve_right"),
+        ("cavity", "skull"),
+    ]:
+        shared = np.minimum(on[first], on[second]).sum()
+        assert shared < 0.12 * min(on[first].sum(), on[second].sum()), (first, second)
+    for inner, outer in [
+        ("brain", "intracranial"),
+        ("brainstem", "brain"),
+        ("lens_left", "eye_left"),
+        ("skull", "external"),
+    ]:
+        assert (on[inner] - on[outer]).clip(0).sum() < 0.02 * on[inner].sum(), (inner, outer)
+    assert (on["cavity"] <= on["intracranial"] + 0.3).all()
+
+
+def test_calvaria_is_as_thick_as_drawn(patient, day20):
+    assert 5.0 < patient.head.skull_mm < 9.0
+    skull = day20.structures["skull"].on(day20.grid)
+    # Rays upward through the vertex region, where the wall is nearly level.
+    x, y, _ = (int(v) for v in np.rint(day20.grid.index_of((10.0, 5.0, 0.0))))
+    z = int(np.rint(day20.grid.index_of((0.0, 0.0, 60.0))[2]))
+    thick = skull[x - 3 : x + 4, y - 3 : y + 4, z:].sum(axis=2) * 2.0
+    assert thick.mean() == pytest.approx(patient.head.skull_mm, rel=0.25)
+
+
+def test_density_and_images_show_the_anatomy(patient):
+    epoch = patient.epoch(2.0)
+    density, t1, t2, flair = (epoch.volumes[name].data for name in ("density", "t1gd", "t2", "flair"))
+    on = {name: epoch.structures[name].on(epoch.grid) for name in ("external", "ventricles", "brain", "skull")}
+    assert density[on["external"] == 0].max() < 0.01
+    assert density[on["skull"] > 0.99].mean() > 1.3
+    inside = on["ventricles"] > 0.99
+    brain = (on["brain"] > 0.99) & ~(on["ventricles"] > 0)
+    assert t1[inside].mean() < 0.6 * t1[brain].mean()
+    assert t2[inside].mean() > 1.5 * t2[brain].mean()
+    assert flair[inside].mean() < 0.4 * flair[brain].mean()
+    air = patient.course.regions(epoch.grid, 2.0)["air"].on(epoch.grid) > 0.99
+    assert density[air].max() < 0.01
+
+
+def test_cavity_has_the_volume_of_the_course(patient):
+    for day in (0.0, 1.0, 20.0, 60.0):
+        epoch = patient.epoch(day, images=False)
+        assert epoch.structures["cavity"].volume_cc == pytest.approx(patient.course.volume_cc(day), rel=5e-3)
+        assert set(epoch.volumes) == {"density"}
+    before = patient.epoch(-3.0, images=("t1gd",))
+    assert set(before.volumes) == {"density", "t1gd"}
+    assert before.structures["tumour"].volume_cc == pytest.approx(patient.course.volume_cc(-3.0), rel=5e-3)
+    assert "cavity" not in before.structures
+
+
+def test_a_day_is_bit_identical_whatever_came_before(patient, day20, monkeypatch):
+    monkeypatch.setenv("LACUNA_THREADS", "1")
+    again = SyntheticAnatomy(CohortSpec(**{**vars(SPEC), "patients": 3}), 0)
+    again.epoch(60.0, images=("t2",))
+    repeat = again.epoch(20.0)
+    for name, volume in day20.volumes.items():
+        assert np.array_equal(volume.data, repeat.volumes[name].data)
+    for name, structure in day20.structures.items():
+        assert np.array_equal(structure.occupancy, repeat.structures[name].occupancy)
+    assert again.facts == patient.facts
+
+
+def test_patients_differ_and_lesions_lie_where_metastases_do():
+    cohort = [SyntheticAnatomy(SPEC, index) for index in range(24)]
+    assert len({p.facts["tumour_volume_cc"] for p in cohort}) == 24
+    assert len({p.id for p in cohort}) == 24
+    assert 0 < sum(str(p.facts["site"]).startswith("cerebellar") for p in cohort) < 9
+    for p in cohort:
+        assert 3.0 <= p.facts["tumour_volume_cc"] <= 30.0
+        assert (p.course.lesion.centre_mm[0] > 0) == str(p.facts["site"]).endswith("left")
+        cavity = p.course.regions(p.grid, 15.0, ("cavity",))["cavity"]  # at its largest, it fits its compartment
+        assert cavity.volume_cc == pytest.approx(p.course.volume_cc(15.0), rel=5e-3)
+
+
+def test_misuse_is_refused(patient):
+    with pytest.raises(ValueError, match="spacing_mm"):
+        CohortSpec(spacing_mm=0.0)
+    with pytest.raises(ValueError, match="residual_fraction"):
+        CohortSpec(residual_fraction=1.2)
+    with pytest.raises(ValueError, match="patient 40"):
+        SyntheticAnatomy(SPEC, 40)
+    with pytest.raises(ValueError, match="dwi"):
+        patient.epoch(1.0, images=("dwi",))

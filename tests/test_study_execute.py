@@ -1,0 +1,82 @@
+"""Child processes: failures and deaths stay where they happen, an interrupt loses nothing that is finished."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from planner.study.execute import run_cases
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Errand:
+    """As much of a case as the pool looks at, and what its child shall do."""
+
+    id: str
+    does: str = "works"
+
+
+def work(errand, folder):
+    if errand.does == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if errand.does == "fails":
+        raise ValueError("no beam reaches the target")
+    if errand.does == "sleeps":
+        time.sleep(60)
+    (Path(folder) / errand.id).write_text(os.environ["LACUNA_THREADS"])
+    return 1.5
+
+
+def test_a_failing_and_a_dying_case_harm_no_other(tmp_path):
+    errands = [Errand("a"), Errand("b", "fails"), Errand("c", "dies"), Errand("d"), Errand("e")]
+    told = []
+    outcomes = run_cases(errands, tmp_path, 2, told.append, work)
+    assert [outcome.case.id for outcome in outcomes] == list("abcde")
+    assert sorted(outcome.case.id for outcome in told) == list("abcde")
+    errors = {outcome.case.id: outcome.error for outcome in outcomes}
+    assert errors["b"] == "ValueError: no beam reaches the target"
+    assert "died" in errors["c"]
+    assert [errors[name] for name in "ade"] == ["", "", ""]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "d", "e"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_threads_are_shared_among_the_children(tmp_path, workers, monkeypatch):
+    monkeypatch.setattr("planner.study.execute.cores", lambda: 6)
+    run_cases([Errand("a"), Errand("b")], tmp_path, workers, lambda outcome: None, work)
+    assert (tmp_path / "a").read_text() == str(6 // workers)
+
+
+def test_an_interrupt_stops_the_children_and_keeps_what_is_finished(tmp_path):
+    script = tmp_path / "batch.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import sys
+            from pathlib import Path
+            sys.path.insert(0, {str(HERE)!r})
+            from test_study_execute import Errand, work
+            from planner.study.execute import run_cases
+            if __name__ == "__main__":
+                done = lambda outcome: print(outcome.case.id, flush=True)
+                run_cases([Errand("a"), Errand("b", "sleeps")], Path({str(tmp_path)!r}), 1, done, work)
+            """
+        )
+    )
+    batch = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE.parent
+    )
+    assert batch.stdout.readline().strip() == "a"
+    batch.send_signal(signal.SIGINT)
+    _, errors = batch.communicate(timeout=30)
+    assert "KeyboardInterrupt" in errors
+    assert (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
