@@ -27,3 +27,14 @@ def njit_fast(function: _Kernel) -> _Kernel:
 def njit_inline(function: _Kernel) -> _Kernel:
     """Compile a small function that is always inlined into its caller."""
     return cast(_Kernel, numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")(function))
+
+
+def njit_bare(function: _Kernel) -> _Kernel:
+    """Compile a function that makes no array, without the counting of references that else costs more than its work."""
+    return cast(_Kernel, numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function))
+
+
+def njit_welded(function: _Kernel) -> _Kernel:
+    """Compile a bare function that is part of its caller: handing on tuples of arrays would cost more than its work."""
+    options = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False, "forceinline": True}
+    return cast(_Kernel, numba.njit(**options)(function))

@@ -1,31 +1,34 @@
-"""Electron transport for Monte Carlo: mixed (class II) condensed history in voxels and a uniform magnetic field.
+"""Electron transport for Monte Carlo: class II condensed history in voxels and a uniform magnetic field.
 
-Collisions above the cuts are simulated one by one (elastic beyond a cut-off angle, Moller, bremsstrahlung), the rest is
-grouped: a restricted stopping power, and one deflection at a random hinge of the step whose first two Legendre moments
-are exact (Fernandez-Varea et al. 1993 Nucl Instrum Methods B 73:447; Salvat, PENELOPE-2018, section 4.3).
-Where nothing changes within the step, the energy lost on it is scored at the hinge and no voxel face is looked for;
-elsewhere the electron walks from face to face and starts a new step at every change of material or density.
-Columns of the electron table: see the constants below.
+Moller collisions and bremsstrahlung above the cuts are simulated one by one. The rest is grouped: a restricted stopping
+power, and one deflection at a random hinge of the step whose first two Legendre moments are exact (Fernandez-Varea et
+al. 1993 Nucl Instrum Methods B 73:447). Where nothing changes within the step, the energy lost on it is scored at the
+hinge and no voxel face is looked for; elsewhere the electron walks from face to face and starts a new step wherever the
+material changes (lengths are per mass, so that a change of density alone is none to the physics).
 """
 
 from math import cos, exp, log, pi, sin, sqrt
 
-import numpy as np
-
-from kernels._jit import njit
-from kernels.photon import ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, annihilate, dipole_cosine, push, turn
+from kernels._jit import njit_bare
+from kernels.particle import ELECTRON, ELECTRON_MASS, POSITRON, isotropic, push, push_photon, turn
+from kernels.photon import dipole_cosine
 from kernels.rng import uniform
 
-STOPPING, MAJORANT, ELASTIC, MOLLER, BREMS, SOFT_1, SOFT_2, SCREENING, CUTOFF, MOTT = range(10)
-COLUMNS = 10
+# Columns of the electron table. A full step loses LOSS of the kinetic energy.
+LENGTH = 0  # of a full step, g/cm2
+MAJORANT = 1  # largest sum of MOLLER and BREMS along a full step, cm2/g
+FIRST, SECOND = 2, 3  # first and second transport moments of a full step: -ln <P1>, -ln <P2>
+PART, EDGE = 4, 5  # the two-piece distribution of a full step, see `deflection`
+MOLLER, BREMS = 6, 7  # cross sections above the cuts, cm2/g
+COLUMNS = 8
+LOSS = 0.16
 LARGEST_TURN = 0.2  # rad by which the field may bend an electron in one straight piece
-LARGEST_LOSS = 0.16  # of the kinetic energy in one step
 
 
-@njit
-def field_turn(u, v, w, field, angle):
-    """Return a direction turned about the unit vector `field` by `angle` (right-handed, as a negative charge turns)."""
-    bx, by, bz = field[0], field[1], field[2]
+@njit_bare
+def field_turn(u, v, w, axis, angle):
+    """Return a direction turned about the unit vector `axis` by `angle` (right-handed, as a negative charge turns)."""
+    bx, by, bz = axis[0], axis[1], axis[2]
     c, s = cos(angle), sin(angle)
     along = (bx * u + by * v + bz * w) * (1.0 - c)
     return (
@@ -35,25 +38,89 @@ def field_turn(u, v, w, field, angle):
     )
 
 
-@njit
-def soft_cosine(first, second, state):
-    """Return the cosine of the grouped deflection with moments `first` and `second` (transport paths per step).
+@njit_bare
+def bending_radius(kinetic, kind, strength):
+    """Return the radius (mm) of the circle on which a field of `strength` tesla bends; negative for a positron."""
+    if strength <= 0.0:
+        return 1e30
+    radius = sqrt(kinetic * (kinetic + 2.0 * ELECTRON_MASS)) / (0.299792458 * strength)
+    return -radius if kind == POSITRON else radius
 
-    The artificial distribution of PENELOPE (two uniform pieces in (1 - cos)/2) has the exact first two moments.
+
+@njit_bare
+def two_pieces(first, second):
+    """Return (part, edge) of the distribution with moments ``-ln <P1> = first`` and ``-ln <P2> = second``.
+
+    In x = (1 - cosine)/2: uniform below `edge` with probability `part`, uniform above it otherwise.
     """
     mean = 0.5 * (1.0 - exp(-first))
     square = mean - (1.0 - exp(-second)) / 6.0
-    b = (2.0 * mean - 3.0 * square) / (1.0 - 2.0 * mean + 1e-30)
-    a = 1.0 - 2.0 * mean + b
+    edge = (2.0 * mean - 3.0 * square) / (1.0 - 2.0 * mean + 1e-30)
+    return 1.0 - 2.0 * mean + edge, edge
+
+
+@njit_bare
+def deflection(part, edge, state):
+    """Return a cosine from the distribution of `two_pieces`."""
     r = uniform(state)
-    if a > 0.0 and r < a:
-        half = b * r / a
+    if r < part:
+        half = edge * r / part
     else:
-        half = b + (1.0 - b) * (r - a) / max(1e-30, 1.0 - a)
+        half = edge + (1.0 - edge) * (r - part) / max(1e-30, 1.0 - part)
     return 1.0 - 2.0 * min(max(half, 0.0), 1.0)
 
 
-@njit
+@njit_bare
+def plan_step(tables, m, kinetic, state):
+    """Plan the next step of an electron in material `m`.
+
+    Returns
+    -------
+    (float, float, float, bool)
+        Length (g/cm2), energy loss per length, cosine of the deflection, whether a collision may end the step.
+    """
+    table = tables.electron
+    column = (log(kinetic) - tables.ln_low) * tables.per_ln
+    c = int(column)
+    f = column - c
+    g = 1.0 - f
+    full = table[m, c, LENGTH] * g + table[m, c + 1, LENGTH] * f
+    majorant = table[m, c, MAJORANT] * g + table[m, c + 1, MAJORANT] * f
+    rate = LOSS * kinetic / full
+    r = uniform(state)
+    # 1 - exp(-x) < x: mostly no logarithm is needed to know that nothing happens within the step.
+    if r < majorant * full:
+        mass = -log(1.0 - r) / majorant
+        if mass < full:
+            share = mass / full
+            first = share * (table[m, c, FIRST] * g + table[m, c + 1, FIRST] * f)
+            second = share * (table[m, c, SECOND] * g + table[m, c + 1, SECOND] * f)
+            part, edge = two_pieces(first, second)
+            return mass, rate, deflection(part, edge, state), True
+    part = table[m, c, PART] * g + table[m, c + 1, PART] * f
+    edge = table[m, c, EDGE] * g + table[m, c + 1, EDGE] * f
+    return full, rate, deflection(part, edge, state), False
+
+
+@njit_bare
+def collision(tables, m, before, kinetic, state):
+    """Choose the collision at the end of a step that began with energy `before`: 0 none, 1 Moller, 2 bremsstrahlung."""
+    table = tables.electron
+    column = (log(before) - tables.ln_low) * tables.per_ln
+    c = int(column)
+    f = column - c
+    pick = uniform(state) * (table[m, c, MAJORANT] * (1.0 - f) + table[m, c + 1, MAJORANT] * f)
+    column = (log(kinetic) - tables.ln_low) * tables.per_ln
+    c = int(column)
+    f = column - c
+    pick -= table[m, c, MOLLER] * (1.0 - f) + table[m, c + 1, MOLLER] * f
+    if pick < 0.0:
+        return 1 if kinetic > 2.0 * tables.electron_cut else 0
+    pick -= table[m, c, BREMS] * (1.0 - f) + table[m, c + 1, BREMS] * f
+    return 2 if pick < 0.0 and kinetic > tables.photon_cut else 0
+
+
+@njit_bare
 def moller_energy(kinetic, cut, state):
     """Return the kinetic energy of a knock-on electron above `cut`, sampled from the Moller cross section."""
     total = kinetic + ELECTRON_MASS
@@ -69,7 +136,14 @@ def moller_energy(kinetic, cut, state):
             return e * kinetic
 
 
-@njit
+@njit_bare
+def moller_cosine(kinetic, share):
+    """Return the polar cosine of an electron that leaves a Moller collision with the energy `share`."""
+    both = (kinetic + 2.0 * ELECTRON_MASS) / kinetic
+    return sqrt(min(1.0, both * share / (share + 2.0 * ELECTRON_MASS)))
+
+
+@njit_bare
 def brems_energy(kinetic, cut, state):
     """Return the energy of a bremsstrahlung photon above `cut` from (1 - 0.8 k/T)/k."""
     while True:
@@ -78,12 +152,21 @@ def brems_energy(kinetic, cut, state):
             return k
 
 
-@njit
-def _index(lattice, x, axis):
+@njit_bare
+def voxel_index(lattice, x, axis):
+    """Return the index along an axis of the voxel that holds the coordinate `x` (>= the lower border)."""
     return int((x - lattice.origin[axis]) / lattice.step[axis] + 0.5)
 
 
-@njit
+@njit_bare
+def locate(lattice, p, voxel):
+    """Write to `voxel` where `p` is; a particle on the border of the lattice belongs to the voxel inside."""
+    for a in range(3):
+        n = int((p[a] - lattice.origin[a]) / lattice.step[a] + 0.5)
+        voxel[a] = min(max(n, 0), lattice.shape[a] - 1)
+
+
+@njit_bare
 def _to_face(lattice, voxel, x, d, axis):
     """Distance along the ray to the face of the voxel that the ray leaves through."""
     if d > 1e-14:
@@ -93,48 +176,51 @@ def _to_face(lattice, voxel, x, d, axis):
     return 1e30
 
 
-@njit
-def _move(p, length, radius, field):
+@njit_bare
+def move(p, length, radius, axis):
     """Move the particle `p` freely by `length` mm on its helix, in straight pieces of small turn."""
-    if radius >= 1e20:
+    if abs(radius) >= 1e20:
         p[0] += p[3] * length
         p[1] += p[4] * length
         p[2] += p[5] * length
         return
-    pieces = int(length / (LARGEST_TURN * radius)) + 1
+    pieces = int(length / (LARGEST_TURN * abs(radius))) + 1
     d = length / pieces
     half = 0.5 * d / radius
     for _ in range(pieces):
-        u, v, w = field_turn(p[3], p[4], p[5], field, half)
+        u, v, w = field_turn(p[3], p[4], p[5], axis, half)
         p[0] += u * d
         p[1] += v * d
         p[2] += w * d
-        p[3], p[4], p[5] = field_turn(u, v, w, field, half)
+        p[3], p[4], p[5] = field_turn(u, v, w, axis, half)
 
 
-@njit
-def _walk(medium, p, voxel, mass, rate, radius, field, out):
+@njit_bare
+def walk(scene, p, voxel, mass, rate, radius, out):
     """Walk the particle by up to `mass` g/cm2, scoring `rate` MeV per g/cm2 in each voxel on the way.
 
     Returns
     -------
-    (float, int)
-        Mass length walked, and 0 if all of it was, 1 if material or density changed on the way, 2 if the lattice was left.
+    (float, float, int)
+        Mass length walked; mm walked; 0 if all of it was, 1 if the material changed, 2 if the lattice was left.
     """
-    lattice, density, material = medium.lattice, medium.density, medium.material
+    lattice, density, material = scene.medium.lattice, scene.medium.density, scene.medium.material
+    axis = scene.field[2]
     i, j, k = voxel[0], voxel[1], voxel[2]
     rho = density[i, j, k]
     kind = material[i, j, k]
     done = 0.0
+    length = 0.0
+    bent = abs(radius) < 1e20
     while True:
         wanted = 10.0 * (mass - done) / rho
         piece = wanted
         half = 0.0
         u, v, w = p[3], p[4], p[5]
-        if radius < 1e20:
-            piece = min(piece, LARGEST_TURN * radius)
+        if bent:
+            piece = min(piece, LARGEST_TURN * abs(radius))
             half = 0.5 * piece / radius
-            u, v, w = field_turn(u, v, w, field, half)
+            u, v, w = field_turn(u, v, w, axis, half)
         fx, fy, fz = _to_face(lattice, i, p[0], u, 0), _to_face(lattice, j, p[1], v, 1), _to_face(lattice, k, p[2], w, 2)
         face = max(0.0, min(fx, fy, fz))
         crossing = face < piece
@@ -142,162 +228,108 @@ def _walk(medium, p, voxel, mass, rate, radius, field, out):
         p[0] += u * d
         p[1] += v * d
         p[2] += w * d
-        if radius < 1e20:
-            u, v, w = field_turn(u, v, w, field, d / radius - half)
-            p[3], p[4], p[5] = u, v, w
+        length += d
         grams = 0.1 * d * rho
         done += grams
-        out[i, j, k] += rate * grams
+        out[i, j, k] += p[8] * rate * grams
+        if crossing:
+            # The crossed face is decided by comparison, not by position, so that rounding cannot trap the particle.
+            if fx <= fy and fx <= fz:
+                i += 1 if u > 0 else -1
+            elif fy <= fz:
+                j += 1 if v > 0 else -1
+            else:
+                k += 1 if w > 0 else -1
+        if bent:
+            p[3], p[4], p[5] = field_turn(u, v, w, axis, d / radius - half)
         if not crossing:
             if piece >= wanted:
                 voxel[0], voxel[1], voxel[2] = i, j, k
-                return mass, 0
+                return mass, length, 0
             continue
-        # The crossed face is decided by comparison, not by position, so that rounding cannot trap the particle.
-        if fx <= fy and fx <= fz:
-            i += 1 if p[3] > 0 else -1
-        elif fy <= fz:
-            j += 1 if p[4] > 0 else -1
-        else:
-            k += 1 if p[5] > 0 else -1
         voxel[0], voxel[1], voxel[2] = i, j, k
         nx, ny, nz = lattice.shape
         if i < 0 or j < 0 or k < 0 or i >= nx or j >= ny or k >= nz:
-            return done, 2
-        if material[i, j, k] != kind or density[i, j, k] != rho:
-            return done, 1
+            return done, length, 2
+        if material[i, j, k] != kind:
+            return done, length, 1
+        rho = density[i, j, k]
 
 
-@njit
-def transport(medium, tables, field, strength, stack, top, p, voxel, state, out):
-    """Follow the electron or positron `p` to its end; return (stack height, energy that left the lattice).
+@njit_bare
+def stop(scene, p, voxel, stack, top, state, out):
+    """End the track of `p`: score what is left, let a positron annihilate; return the new height of the stack."""
+    out[voxel[0], voxel[1], voxel[2]] += p[8] * p[6]
+    if p[7] == POSITRON:
+        u, v, w = isotropic(state)
+        kept = push_photon(stack, top, p, u, v, w, ELECTRON_MASS, state)
+        if kept > top:
+            # Both photons survive the roulette together, or none.
+            kept = push(stack, kept, stack[top], -u, -v, -w, ELECTRON_MASS, 0.0)
+        top = kept
+    return top
 
-    Parameters
-    ----------
-    medium : Medium
-    tables : Tables
-    field : ndarray (3,), unit vector
-    strength : float, tesla
-    stack, top : ndarray (n, 8), int
-    p : ndarray (8,)
-    voxel : ndarray int64 (3,)
-        Voxel of the particle, kept up to date.
-    state : ndarray uint64 (2,)
-    out : ndarray (nx, ny, nz), MeV
+
+@njit_bare
+def transport(scene, stack, top, p, voxel, state, out):
+    """Follow the electron or positron `p`, in `voxel`, to its end.
+
+    Returns
+    -------
+    (int, float)
+        Height of the stack, and weighted energy that left the lattice, MeV.
     """
+    medium, tables = scene.medium, scene.tables
     lattice = medium.lattice
-    table = tables.electron
     smallest = min(lattice.step[0], lattice.step[1], lattice.step[2])
     while True:
         i, j, k = voxel[0], voxel[1], voxel[2]
         kinetic = p[6]
-        if kinetic <= tables.electron_cut:
-            out[i, j, k] += kinetic
-            if p[7] == POSITRON:
-                top = annihilate(stack, top, p[0], p[1], p[2], state)
-            return top, 0.0
-        rho = medium.density[i, j, k]
         m = medium.material[i, j, k]
-        column = (log(kinetic) - tables.ln_low) * tables.per_ln
-        c = int(column)
-        f = column - c
-        stopping = table[m, c, STOPPING] * (1.0 - f) + table[m, c + 1, STOPPING] * f
-        majorant = table[m, c, MAJORANT] * (1.0 - f) + table[m, c + 1, MAJORANT] * f
-        longest = LARGEST_LOSS * kinetic / stopping
-        mass = -log(uniform(state)) / majorant
-        event = mass < longest
-        if not event:
-            mass = longest
-        middle = kinetic - 0.5 * stopping * mass
-        column = (log(middle) - tables.ln_low) * tables.per_ln
-        c = int(column)
-        f = column - c
-        rate = table[m, c, STOPPING] * (1.0 - f) + table[m, c + 1, STOPPING] * f
+        if kinetic <= tables.absorbed[m]:
+            return stop(scene, p, voxel, stack, top, state, out), 0.0
+        rho = medium.density[i, j, k]
+        mass, rate, cosine, event = plan_step(tables, m, kinetic, state)
         hinge = mass * uniform(state)
-        radius = 1e30
-        if strength > 0.0:
-            radius = sqrt(middle * (middle + 2.0 * ELECTRON_MASS)) / (0.299792458 * strength)
-            if p[7] == POSITRON:
-                radius = -radius
-        free = 10.0 * mass / rho <= medium.clearance[i, j, k] * smallest
-        turning = field
-        if radius < 0.0:
-            turning = -field
-            radius = -radius
-        if free:
-            _move(p, 10.0 * hinge / rho, radius, turning)
-            i, j, k = _index(lattice, p[0], 0), _index(lattice, p[1], 1), _index(lattice, p[2], 2)
-            out[i, j, k] += rate * mass
-            first = mass * (table[m, c, SOFT_1] * (1.0 - f) + table[m, c + 1, SOFT_1] * f)
-            second = mass * (table[m, c, SOFT_2] * (1.0 - f) + table[m, c + 1, SOFT_2] * f)
-            p[3], p[4], p[5] = turn(p[3], p[4], p[5], soft_cosine(first, second, state), 2.0 * pi * uniform(state))
-            _move(p, 10.0 * (mass - hinge) / rho, radius, turning)
-            voxel[0], voxel[1], voxel[2] = _index(lattice, p[0], 0), _index(lattice, p[1], 1), _index(lattice, p[2], 2)
+        radius = bending_radius(kinetic - 0.5 * rate * mass, p[7], scene.strength)
+        if 10.0 * mass / rho <= medium.clearance[i, j, k] * smallest:
+            move(p, 10.0 * hinge / rho, radius, scene.field[2])
+            locate(lattice, p, voxel)
+            out[voxel[0], voxel[1], voxel[2]] += p[8] * rate * mass
+            p[3], p[4], p[5] = turn(p[3], p[4], p[5], cosine, 2.0 * pi * uniform(state))
+            move(p, 10.0 * (mass - hinge) / rho, radius, scene.field[2])
+            locate(lattice, p, voxel)
         else:
-            done, change = _walk(medium, p, voxel, hinge, rate, radius, turning, out)
+            done, _, change = walk(scene, p, voxel, hinge, rate, radius, out)
             if change == 0:
-                first = mass * (table[m, c, SOFT_1] * (1.0 - f) + table[m, c + 1, SOFT_1] * f)
-                second = mass * (table[m, c, SOFT_2] * (1.0 - f) + table[m, c + 1, SOFT_2] * f)
-                p[3], p[4], p[5] = turn(
-                    p[3], p[4], p[5], soft_cosine(first, second, state), 2.0 * pi * uniform(state)
-                )
-                more, change = _walk(medium, p, voxel, mass - hinge, rate, radius, turning, out)
+                p[3], p[4], p[5] = turn(p[3], p[4], p[5], cosine, 2.0 * pi * uniform(state))
+                more, _, change = walk(scene, p, voxel, mass - hinge, rate, radius, out)
                 done += more
-            if change == 2:
-                left = kinetic - rate * done
-                return top, left + (2.0 * ELECTRON_MASS if p[7] == POSITRON else 0.0)
-            if change == 1:
+            if change != 0:
                 p[6] = kinetic - rate * done
+                if change == 2:
+                    return top, p[8] * (p[6] + (2.0 * ELECTRON_MASS if p[7] == POSITRON else 0.0))
                 continue
         p[6] = kinetic - rate * mass
-        if event and p[6] > tables.electron_cut:
-            top = _collide(tables, m, majorant, stack, top, p, state)
+        if event and p[6] > tables.absorbed[m]:
+            top = _collide(tables, m, kinetic, stack, top, p, state)
 
 
-@njit
-def _collide(tables, m, majorant, stack, top, p, state):
-    """Let the electron collide: which collision, if any (the majorant allows for none), and its products."""
-    table = tables.electron
+@njit_bare
+def _collide(tables, m, before, stack, top, p, state):
+    """Let the electron `p` collide, if it does, at the end of a step that began with energy `before`."""
     kinetic = p[6]
-    column = (log(kinetic) - tables.ln_low) * tables.per_ln
-    c = int(column)
-    f = column - c
-    pick = uniform(state) * majorant
-    pick -= table[m, c, ELASTIC] * (1.0 - f) + table[m, c + 1, ELASTIC] * f
-    if pick < 0.0:
-        a = table[m, c, SCREENING] * (1.0 - f) + table[m, c + 1, SCREENING] * f
-        low = table[m, c, CUTOFF] * (1.0 - f) + table[m, c + 1, CUTOFF] * f
-        total = kinetic + ELECTRON_MASS
-        beta2 = kinetic * (kinetic + 2.0 * ELECTRON_MASS) / (total * total)
-        mott = table[m, c, MOTT] * sqrt(beta2)
-        while True:
-            # 1/(x + a)^2 between the cut-off and 1, then the Mott to Rutherford ratio by rejection.
-            r = uniform(state)
-            x = (low + a) * (1.0 + a) / (1.0 + a - r * (1.0 - low)) - a
-            root = sqrt(max(x, 0.0))
-            if uniform(state) * (1.0 + 0.25 * mott) < 1.0 - beta2 * x + mott * root * (1.0 - root):
-                break
-        p[3], p[4], p[5] = turn(p[3], p[4], p[5], 1.0 - 2.0 * x, 2.0 * pi * uniform(state))
-        return top
-    pick -= table[m, c, MOLLER] * (1.0 - f) + table[m, c + 1, MOLLER] * f
-    if pick < 0.0:
-        if kinetic <= 2.0 * tables.electron_cut:
-            return top
+    what = collision(tables, m, before, kinetic, state)
+    azimuth = 2.0 * pi * uniform(state)
+    if what == 1:
         knock = moller_energy(kinetic, tables.electron_cut, state)
-        rest = kinetic - knock
-        azimuth = 2.0 * pi * uniform(state)
-        both = (kinetic + 2.0 * ELECTRON_MASS) / kinetic
-        cosine = sqrt(min(1.0, both * knock / (knock + 2.0 * ELECTRON_MASS)))
-        u, v, w = turn(p[3], p[4], p[5], cosine, azimuth)
-        top = push(stack, top, p[0], p[1], p[2], u, v, w, knock, ELECTRON)
-        cosine = sqrt(min(1.0, both * rest / (rest + 2.0 * ELECTRON_MASS)))
-        p[3], p[4], p[5] = turn(p[3], p[4], p[5], cosine, azimuth + pi)
-        p[6] = rest
-        return top
-    pick -= table[m, c, BREMS] * (1.0 - f) + table[m, c + 1, BREMS] * f
-    if pick < 0.0 and kinetic > tables.photon_cut:
-        photon = brems_energy(kinetic, tables.photon_cut, state)
-        u, v, w = turn(p[3], p[4], p[5], dipole_cosine(kinetic, state), 2.0 * pi * uniform(state))
-        top = push(stack, top, p[0], p[1], p[2], u, v, w, photon, PHOTON)
-        p[6] = kinetic - photon
+        u, v, w = turn(p[3], p[4], p[5], moller_cosine(kinetic, knock), azimuth)
+        top = push(stack, top, p, u, v, w, knock, ELECTRON)
+        p[3], p[4], p[5] = turn(p[3], p[4], p[5], moller_cosine(kinetic, kinetic - knock), azimuth + pi)
+        p[6] = kinetic - knock
+    elif what == 2:
+        energy = brems_energy(kinetic, tables.photon_cut, state)
+        u, v, w = turn(p[3], p[4], p[5], dipole_cosine(kinetic, state), azimuth)
+        top = push_photon(stack, top, p, u, v, w, energy, state)
+        p[6] = kinetic - energy
     return top

@@ -6,10 +6,10 @@ Blackman and Vigna, "Scrambled linear pseudorandom number generators" (ACM Trans
 
 import numpy as np
 
-from kernels._jit import njit, njit_inline
+from kernels._jit import njit_bare, njit_inline
 
 
-@njit
+@njit_bare
 def _splitmix64(x):
     x = x + np.uint64(0x9E3779B97F4A7C15)
     z = x
@@ -18,7 +18,7 @@ def _splitmix64(x):
     return x, z ^ (z >> np.uint64(31))
 
 
-@njit
+@njit_bare
 def seed_stream(seed: int, stream: int, state: np.ndarray) -> None:
     """Write to `state` (2,) uint64 the start of a stream; different (seed, stream) give unrelated streams."""
     x = np.uint64(seed)

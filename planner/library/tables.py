@@ -79,7 +79,7 @@ def medium(name: str) -> Medium:
 
 @cache
 def _media() -> np.ndarray:
-    return _table("media.csv")
+    return read_table("media.csv")
 
 
 def spectrum_names() -> list[str]:
@@ -98,7 +98,7 @@ def spectrum(name: str) -> Spectrum:
     """
     if name not in spectrum_names():
         raise InputError("library", "spectrum", unknown_name("spectrum", name, spectrum_names()))
-    rows = _table(f"spectrum_{name}.csv")
+    rows = read_table(f"spectrum_{name}.csv")
     probability = rows["probability"].astype(float)
     edges = np.append(rows["E_lo_MeV"], rows["E_hi_MeV"][-1]).astype(float)
     return Spectrum(edges, probability / probability.sum())
@@ -106,7 +106,7 @@ def spectrum(name: str) -> Spectrum:
 
 @cache
 def _photon_media() -> np.ndarray:
-    return _table("photon_media.csv")
+    return read_table("photon_media.csv")
 
 
 def attenuation(medium_name: str, energies_mev: np.ndarray, column: str = "total") -> np.ndarray:
@@ -143,7 +143,7 @@ def energy_deposition() -> EnergyDeposition:
     return EnergyDeposition(energies, theta, radius, kernels[..., 0], kernels[..., 1:].sum(axis=-1))
 
 
-def _table(file: str) -> np.ndarray:
+def read_table(file: str) -> np.ndarray:
     """Return a CSV file with ``#`` comments as a structured array."""
     lines = [line for line in (_FOLDER / file).read_text().splitlines() if not line.startswith("#")]
     return np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8", deletechars="")
