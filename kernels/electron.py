@@ -9,7 +9,7 @@ material changes (lengths are per mass, so that a change of density alone is non
 
 from math import cos, exp, log, pi, sin, sqrt
 
-from kernels._jit import njit_bare
+from kernels._jit import njit_bare, njit_welded
 from kernels.particle import ELECTRON, ELECTRON_MASS, POSITRON, isotropic, push, push_photon, turn
 from kernels.photon import dipole_cosine
 from kernels.rng import uniform
@@ -28,14 +28,25 @@ LARGEST_TURN = 0.2  # rad by which the field may bend an electron in one straigh
 @njit_bare
 def field_turn(u, v, w, axis, angle):
     """Return a direction turned about the unit vector `axis` by `angle` (right-handed, as a negative charge turns)."""
+    return _spin(u, v, w, axis, cos(angle), sin(angle))
+
+
+@njit_welded
+def _spin(u, v, w, axis, c, s):
     bx, by, bz = axis[0], axis[1], axis[2]
-    c, s = cos(angle), sin(angle)
     along = (bx * u + by * v + bz * w) * (1.0 - c)
     return (
         u * c + (by * w - bz * v) * s + bx * along,
         v * c + (bz * u - bx * w) * s + by * along,
         w * c + (bx * v - by * u) * s + bz * along,
     )
+
+
+@njit_welded
+def _small(angle):
+    """Return cosine and sine of an angle up to LARGEST_TURN, to 1e-9."""
+    q = angle * angle
+    return 1.0 - q * (0.5 - q * (1.0 / 24.0 - q / 720.0)), angle * (1.0 - q * (1.0 / 6.0 - q * (1.0 / 120.0 - q / 5040.0)))
 
 
 @njit_bare
@@ -152,13 +163,13 @@ def brems_energy(kinetic, cut, state):
             return k
 
 
-@njit_bare
+@njit_welded
 def voxel_index(lattice, x, axis):
     """Return the index along an axis of the voxel that holds the coordinate `x` (>= the lower border)."""
     return int((x - lattice.origin[axis]) / lattice.step[axis] + 0.5)
 
 
-@njit_bare
+@njit_welded
 def locate(lattice, p, voxel):
     """Write to `voxel` where `p` is; a particle on the border of the lattice belongs to the voxel inside."""
     for a in range(3):
@@ -166,7 +177,7 @@ def locate(lattice, p, voxel):
         voxel[a] = min(max(n, 0), lattice.shape[a] - 1)
 
 
-@njit_bare
+@njit_welded
 def _to_face(lattice, voxel, x, d, axis):
     """Distance along the ray to the face of the voxel that the ray leaves through."""
     if d > 1e-14:
@@ -176,7 +187,7 @@ def _to_face(lattice, voxel, x, d, axis):
     return 1e30
 
 
-@njit_bare
+@njit_welded
 def move(p, length, radius, axis):
     """Move the particle `p` freely by `length` mm on its helix, in straight pieces of small turn."""
     if abs(radius) >= 1e20:
@@ -186,16 +197,16 @@ def move(p, length, radius, axis):
         return
     pieces = int(length / (LARGEST_TURN * abs(radius))) + 1
     d = length / pieces
-    half = 0.5 * d / radius
+    c, s = _small(0.5 * d / radius)
     for _ in range(pieces):
-        u, v, w = field_turn(p[3], p[4], p[5], axis, half)
+        u, v, w = _spin(p[3], p[4], p[5], axis, c, s)
         p[0] += u * d
         p[1] += v * d
         p[2] += w * d
-        p[3], p[4], p[5] = field_turn(u, v, w, axis, half)
+        p[3], p[4], p[5] = _spin(u, v, w, axis, c, s)
 
 
-@njit_bare
+@njit_welded
 def walk(scene, p, voxel, mass, rate, radius, out):
     """Walk the particle by up to `mass` g/cm2, scoring `rate` MeV per g/cm2 in each voxel on the way.
 
@@ -215,12 +226,13 @@ def walk(scene, p, voxel, mass, rate, radius, out):
     while True:
         wanted = 10.0 * (mass - done) / rho
         piece = wanted
-        half = 0.0
+        half, c, s = 0.0, 1.0, 0.0
         u, v, w = p[3], p[4], p[5]
         if bent:
             piece = min(piece, LARGEST_TURN * abs(radius))
             half = 0.5 * piece / radius
-            u, v, w = field_turn(u, v, w, axis, half)
+            c, s = _small(half)
+            u, v, w = _spin(u, v, w, axis, c, s)
         fx, fy, fz = _to_face(lattice, i, p[0], u, 0), _to_face(lattice, j, p[1], v, 1), _to_face(lattice, k, p[2], w, 2)
         face = max(0.0, min(fx, fy, fz))
         crossing = face < piece
@@ -241,7 +253,9 @@ def walk(scene, p, voxel, mass, rate, radius, out):
             else:
                 k += 1 if w > 0 else -1
         if bent:
-            p[3], p[4], p[5] = field_turn(u, v, w, axis, d / radius - half)
+            if crossing:
+                c, s = _small(d / radius - half)
+            p[3], p[4], p[5] = _spin(u, v, w, axis, c, s)
         if not crossing:
             if piece >= wanted:
                 voxel[0], voxel[1], voxel[2] = i, j, k

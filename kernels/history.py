@@ -323,7 +323,7 @@ def scratch(materials):
     tracks = Tracks(
         np.empty((slots, SEGMENTS, 9)),
         np.empty((slots, SEGMENTS, 4)),
-        np.empty((slots, SEGMENTS, 4)),
+        np.empty((slots, SEGMENTS, 5)),
         np.empty((slots, PHOTONS, 5)),
         np.zeros((slots, 3), np.int64),
         np.empty((slots, 3)),

@@ -41,7 +41,6 @@ SEGMENTS, PHOTONS, WAITING = 160, 24, 32
 # Columns of a segment.
 DX, DY, DZ, MASS, LOST, KINETIC, PLACE, PARENT, KIND = range(9)
 # Columns of a spot: where the loss of a segment is scored (g/cm2 from the start), and how much.
-# Columns of a bend: cosine and sine of the turn of the field, mm along and across it, mm to the spot along and across.
 # Columns of an emitted photon.
 AT, PX, PY, PZ, ENERGY = range(5)
 
@@ -53,12 +52,13 @@ class Tracks(NamedTuple):
     ----------
     segment : ndarray float64 (slots, SEGMENTS, 9)
     spot : ndarray float64 (slots, SEGMENTS, 4)
-    bend : ndarray float64 (slots, SEGMENTS, 4)
+    bend : ndarray float64 (slots, SEGMENTS, 5)
+        How the field turns each segment: cosine and sine half-way, chord and length (mm), turn at the end (rad).
     photon : ndarray float64 (slots, PHOTONS, 5)
     count : ndarray int64 (slots, 3)
         Segments, photons, and the photon history that the track was made for.
     extent : ndarray float64 (slots, 3)
-        Farthest spot and longest path from the start, g/cm2; density of `bend`.
+        Farthest spot and longest path from the start, g/cm2; mm per g/cm2 that `bend` is for.
     end : ndarray float64 (SEGMENTS, 4)
         Ends of the segments of the replay at hand and the turn so far, rad.
     waiting : ndarray float64 (WAITING, ROW)
@@ -123,7 +123,7 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
     top = 1
     n = 0
     tracks.count[slot, 1] = 0
-    tracks.extent[slot, 0], tracks.extent[slot, 1] = 0.0, 0.0
+    tracks.extent[slot, 0], tracks.extent[slot, 1], tracks.extent[slot, 2] = 0.0, 0.0, 0.0
     p = tracks.present
     while top > 0:
         top -= 1
@@ -218,6 +218,11 @@ def replay(scene, tracks, slot, frame, p, voxel, photons, stack, top, state, out
         if not photons or tracks.count[slot, 1] == 0:
             return top, 0.0
         return _photons_straight(tracks, slot, frame, p, scale, stack, top), 0.0
+    if scene.strength > 0.0 and scale * tracks.extent[slot, 1] < room and not (photons and tracks.count[slot, 1] > 0):
+        if tracks.extent[slot, 2] != scale:
+            _bend(tracks, slot, scale, scene.strength)
+        _score_bent(scene, tracks, slot, frame, p, out)
+        return top, 0.0
     return _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, stack, top, state, out)
 
 
@@ -241,6 +246,67 @@ def _score_straight(scene, tracks, slot, frame, p, scale, out):
         j = int(y0 + ay * a + by * b + cy * c)
         k = int(z0 + az * a + bz * b + cz * c)
         out[i, j, k] += weight * spot[n, 3]
+
+
+@njit_bare
+def _bend(tracks, slot, scale, strength):
+    """Write how a field turns the segments of a track in a density of ``10 / scale`` g/cm3."""
+    tracks.extent[slot, 2] = scale
+    for n in range(tracks.count[slot, 0]):
+        segment, bend = tracks.segment[slot, n], tracks.bend[slot, n]
+        parent = int(segment[PARENT])
+        before = tracks.bend[slot, parent, 4] if parent >= 0 else 0.0
+        length = scale * segment[MASS]
+        angle = length / bending_radius(segment[KINETIC] - 0.5 * segment[LOST], segment[KIND], strength)
+        bend[0], bend[1] = cos(before + 0.5 * angle), sin(before + 0.5 * angle)
+        # The chord of the arc across the field; along it nothing is bent.
+        bend[2], bend[3], bend[4] = length * (1.0 - angle * angle / 24.0), length, before + angle
+
+
+@njit_welded
+def _score_bent(scene, tracks, slot, frame, p, out):
+    """Score a track in a field where nothing changes: positions along the rows of ``scene.field``, then in the lattice."""
+    lattice, field = scene.medium.lattice, scene.field
+    ix, iy, iz = 1.0 / lattice.step[0], 1.0 / lattice.step[1], 1.0 / lattice.step[2]
+    x0 = (p[0] - lattice.origin[0]) * ix + 0.5
+    y0 = (p[1] - lattice.origin[1]) * iy + 0.5
+    z0 = (p[2] - lattice.origin[2]) * iz + 0.5
+    ax, bx, cx = field[0, 0] * ix, field[1, 0] * ix, field[2, 0] * ix
+    ay, by, cy = field[0, 1] * iy, field[1, 1] * iy, field[2, 1] * iy
+    az, bz, cz = field[0, 2] * iz, field[1, 2] * iz, field[2, 2] * iz
+    # The axes of the track seen along the rows of the field.
+    f00, f01, f02 = _seen(field, frame[0, 0], frame[0, 1], frame[0, 2])
+    f10, f11, f12 = _seen(field, frame[1, 0], frame[1, 1], frame[1, 2])
+    f20, f21, f22 = _seen(field, frame[2, 0], frame[2, 1], frame[2, 2])
+    weight = p[8]
+    segment, bend, end, lost = tracks.segment[slot], tracks.bend[slot], tracks.end, tracks.spot[slot]
+    for n in range(tracks.count[slot, 0]):
+        parent = int(segment[n, PARENT])
+        a, b, c = 0.0, 0.0, 0.0
+        if parent >= 0:
+            a, b, c = end[parent, 0], end[parent, 1], end[parent, 2]
+        dx, dy, dz = segment[n, DX], segment[n, DY], segment[n, DZ]
+        u = f00 * dx + f10 * dy + f20 * dz
+        v = f01 * dx + f11 * dy + f21 * dz
+        w = f02 * dx + f12 * dy + f22 * dz
+        cosine, sine, across = bend[n, 0], bend[n, 1], bend[n, 2]
+        du, dv, dw = across * (u * cosine - v * sine), across * (u * sine + v * cosine), bend[n, 3] * w
+        end[n, 0], end[n, 1], end[n, 2] = a + du, b + dv, c + dw
+        part = segment[n, PLACE]
+        a, b, c = a + part * du, b + part * dv, c + part * dw
+        i = int(x0 + ax * a + bx * b + cx * c)
+        j = int(y0 + ay * a + by * b + cy * c)
+        k = int(z0 + az * a + bz * b + cz * c)
+        out[i, j, k] += weight * lost[n, 3]
+
+
+@njit_welded
+def _seen(rows, x, y, z):
+    return (
+        rows[0, 0] * x + rows[0, 1] * y + rows[0, 2] * z,
+        rows[1, 0] * x + rows[1, 1] * y + rows[1, 2] * z,
+        rows[2, 0] * x + rows[2, 1] * y + rows[2, 2] * z,
+    )
 
 
 @njit_welded
