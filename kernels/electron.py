@@ -10,18 +10,17 @@ material changes (lengths are per mass, so that a change of density alone is non
 from math import cos, exp, log, pi, sin, sqrt
 
 from kernels._jit import njit_bare, njit_welded
-from kernels.particle import ELECTRON, ELECTRON_MASS, POSITRON, isotropic, push, push_photon, turn
+from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, KNOCKED, LOSS, POSITRON, isotropic, push, push_photon, turn
 from kernels.photon import dipole_cosine
 from kernels.rng import uniform
 
-# Columns of the electron table. A full step loses LOSS of the kinetic energy.
+# Columns of the electron table. A full step loses a fixed share of the kinetic energy.
 LENGTH = 0  # of a full step, g/cm2
 MAJORANT = 1  # largest sum of MOLLER and BREMS along a full step, cm2/g
 FIRST, SECOND = 2, 3  # first and second transport moments of a full step: -ln <P1>, -ln <P2>
 PART, EDGE = 4, 5  # the two-piece distribution of a full step, see `deflection`
 MOLLER, BREMS = 6, 7  # cross sections above the cuts, cm2/g
 COLUMNS = 8
-LOSS = 0.16
 LARGEST_TURN = 0.2  # rad by which the field may bend an electron in one straight piece
 
 
@@ -97,7 +96,7 @@ def plan_step(tables, m, kinetic, state):
     g = 1.0 - f
     full = table[m, c, LENGTH] * g + table[m, c + 1, LENGTH] * f
     majorant = table[m, c, MAJORANT] * g + table[m, c + 1, MAJORANT] * f
-    rate = LOSS * kinetic / full
+    rate = tables.limits[m, LOSS] * kinetic / full
     r = uniform(state)
     # 1 - exp(-x) < x: mostly no logarithm is needed to know that nothing happens within the step.
     if r < majorant * full:
@@ -126,7 +125,7 @@ def collision(tables, m, before, kinetic, state):
     f = column - c
     pick -= table[m, c, MOLLER] * (1.0 - f) + table[m, c + 1, MOLLER] * f
     if pick < 0.0:
-        return 1 if kinetic > 2.0 * tables.electron_cut else 0
+        return 1 if kinetic > 2.0 * tables.limits[m, KNOCKED] else 0
     pick -= table[m, c, BREMS] * (1.0 - f) + table[m, c + 1, BREMS] * f
     return 2 if pick < 0.0 and kinetic > tables.photon_cut else 0
 
@@ -300,7 +299,7 @@ def transport(scene, stack, top, p, voxel, state, out):
         i, j, k = voxel[0], voxel[1], voxel[2]
         kinetic = p[6]
         m = medium.material[i, j, k]
-        if kinetic <= tables.absorbed[m]:
+        if kinetic <= tables.limits[m, ABSORBED]:
             return stop(scene, p, voxel, stack, top, state, out), 0.0
         rho = medium.density[i, j, k]
         mass, rate, cosine, event = plan_step(tables, m, kinetic, state)
@@ -325,7 +324,7 @@ def transport(scene, stack, top, p, voxel, state, out):
                     return top, p[8] * (p[6] + (2.0 * ELECTRON_MASS if p[7] == POSITRON else 0.0))
                 continue
         p[6] = kinetic - rate * mass
-        if event and p[6] > tables.absorbed[m]:
+        if event and p[6] > tables.limits[m, ABSORBED]:
             top = _collide(tables, m, kinetic, stack, top, p, state)
 
 
@@ -336,7 +335,7 @@ def _collide(tables, m, before, stack, top, p, state):
     what = collision(tables, m, before, kinetic, state)
     azimuth = 2.0 * pi * uniform(state)
     if what == 1:
-        knock = moller_energy(kinetic, tables.electron_cut, state)
+        knock = moller_energy(kinetic, tables.limits[m, KNOCKED], state)
         u, v, w = turn(p[3], p[4], p[5], moller_cosine(kinetic, knock), azimuth)
         top = push(stack, top, p, u, v, w, knock, ELECTRON)
         p[3], p[4], p[5] = turn(p[3], p[4], p[5], moller_cosine(kinetic, kinetic - knock), azimuth + pi)

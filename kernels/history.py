@@ -15,7 +15,7 @@ import numpy as np
 
 from kernels._jit import njit, njit_bare, njit_welded
 from kernels.electron import locate, transport
-from kernels.particle import ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, ROW, isotropic, push
+from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, ROW, isotropic, push
 from kernels.photon import compton, dipole_cosine, enter
 from kernels.rng import seed_stream, uniform
 from kernels.track import PHOTONS, SEGMENTS, WAITING, Tracks, grow, replay
@@ -235,7 +235,7 @@ def _interact(scene, tracks, event, x, y, z, weight, photons, stack, top, state,
     else:
         what, kinetic, cosine = PAIR_ELECTRON, number[6], number[7]
     while True:
-        if kinetic <= tables.absorbed[m] and what != PAIR_POSITRON:
+        if kinetic <= tables.limits[m, ABSORBED] and what != PAIR_POSITRON:
             out[i, j, k] += weight * kinetic
         else:
             top, lost = _electron(
@@ -255,6 +255,11 @@ def _fly(scene, tracks, event, p, spacing, stack, top, state, out):
     medium, lattice = scene.medium, scene.medium.lattice
     nx, ny, nz = lattice.shape
     smallest = min(lattice.step[0], lattice.step[1], lattice.step[2])
+    if p[6] <= scene.tables.photon_cut:
+        voxel = event.voxel
+        locate(lattice, p, voxel)
+        out[voxel[0], voxel[1], voxel[2]] += p[8] * p[6]
+        return top, 0.0
     _prepare(scene.tables, event, p, state)
     number, share = event.number, event.share
     weight = p[8]

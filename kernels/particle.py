@@ -16,6 +16,7 @@ from kernels.types import Lattice
 ELECTRON_MASS = 0.51099895  # MeV, CODATA 2018
 PHOTON, ELECTRON, POSITRON = 0.0, 1.0, 2.0
 ROW = 10
+ABSORBED, KNOCKED, LOSS = range(3)  # columns of the limits of electrons
 
 
 class Medium(NamedTuple):
@@ -47,19 +48,19 @@ class Tables(NamedTuple):
         Incoherent, photoelectric, pair (with triplet), cm2/g.
     electron : ndarray float64 (materials, energies, 8)
         Columns of `kernels.electron`.
-    absorbed : ndarray float64 (materials,)
-        Kinetic energy below which an electron gives up all of it where it is, MeV.
-    photon_cut, electron_cut : float
-        Energies below which photons are absorbed where they are and knock-on electrons are not made, MeV.
+    limits : ndarray float64 (materials, 3)
+        ABSORBED: kinetic energy below which an electron gives up all of it where it is, MeV; KNOCKED: below which
+        knock-on electrons are not made, MeV; LOSS: fraction of the kinetic energy lost in a full step.
+    photon_cut : float
+        Energy below which photons are absorbed where they are, MeV.
     """
 
     ln_low: float
     per_ln: float
     photon: np.ndarray
     electron: np.ndarray
-    absorbed: np.ndarray
+    limits: np.ndarray
     photon_cut: float
-    electron_cut: float
 
 
 class Scene(NamedTuple):

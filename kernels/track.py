@@ -32,11 +32,11 @@ from kernels.electron import (
     voxel_index,
     walk,
 )
-from kernels.particle import ELECTRON, ELECTRON_MASS, POSITRON, ROW, isotropic, push_photon, turn
+from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, KNOCKED, POSITRON, ROW, isotropic, push_photon, turn
 from kernels.photon import dipole_cosine
 from kernels.rng import uniform
 
-SEGMENTS, PHOTONS, WAITING = 160, 24, 32
+SEGMENTS, PHOTONS, WAITING = 400, 24, 32
 
 # Columns of a segment.
 DX, DY, DZ, MASS, LOST, KINETIC, PLACE, PARENT, KIND = range(9)
@@ -133,7 +133,7 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
         mass, lost = 0.0, 0.0
         while n < SEGMENTS - 2 and top < WAITING - 1:
             before = p[6] - lost
-            if before <= tables.absorbed[m]:
+            if before <= tables.limits[m, ABSORBED]:
                 last = _add(tracks, slot, n, p, last, mass, lost, state)
                 last = _add(tracks, slot, n + 1, p, last, 0.0, p[6], state)
                 n += 2
@@ -148,13 +148,13 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
             n += 1
             p[3], p[4], p[5] = turn(p[3], p[4], p[5], cosine, 2.0 * pi * uniform(state))
             mass, lost = step - hinge, rate * (step - hinge)
-            if event and before - rate * step > tables.absorbed[m]:
+            if event and before - rate * step > tables.limits[m, ABSORBED]:
                 what = collision(tables, m, before, before - rate * step, state)
                 if what > 0:
                     last = _add(tracks, slot, n, p, last, mass, lost, state)
                     n += 1
                     mass, lost = 0.0, 0.0
-                    top = _collide(tables, tracks, slot, p, last, what, top, state)
+                    top = _collide(tables, m, tracks, slot, p, last, what, top, state)
         else:
             n = 0
             break
@@ -163,11 +163,11 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
 
 
 @njit_welded
-def _collide(tables, tracks, slot, p, last, what, top, state):
+def _collide(tables, m, tracks, slot, p, last, what, top, state):
     kinetic = p[6]
     azimuth = 2.0 * pi * uniform(state)
     if what == 1:
-        knock = moller_energy(kinetic, tables.electron_cut, state)
+        knock = moller_energy(kinetic, tables.limits[m, KNOCKED], state)
         row = tracks.waiting[top]
         for a in range(ROW):
             row[a] = p[a]

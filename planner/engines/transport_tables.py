@@ -8,18 +8,40 @@ Bremsstrahlung: (1 - 0.8 k/T)/k, scaled to the tabled radiative stopping power.
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
-from kernels.electron import COLUMNS, LOSS
+from kernels.electron import COLUMNS
 from kernels.particle import ELECTRON_MASS, Tables
 from planner.library.materials import Material, electron_stopping, photon_cross_sections
 
 LOW_MEV, HIGH_MEV, NODES = 0.01, 20.0, 700
-PHOTON_CUT_MEV, ELECTRON_CUT_MEV = 0.05, 0.2
-GAS_G_CM3 = 0.05
-"""Below this density the range of an electron at the cut is many voxels: it is followed down to `GAS_CUT_MEV`."""
-GAS_CUT_MEV = 0.05
+PHOTON_CUT_MEV = 0.05
+
+
+class Care(NamedTuple):
+    """How closely electrons are followed.
+
+    Attributes
+    ----------
+    absorbed_mev : float
+        Kinetic energy below which an electron is absorbed where it is.
+    knocked_mev : float
+        Kinetic energy above which knock-on electrons are simulated.
+    loss : float
+        Fraction of the kinetic energy that is lost in one step.
+    """
+
+    absorbed_mev: float
+    knocked_mev: float
+    loss: float
+
+
+USUAL = Care(0.2, 0.2, 0.16)
+"""Range of an electron at the cut: 0.45 mm of water."""
+CLOSE = Care(0.03, 0.05, 0.04)
+"""In gas and next to it, where slow electrons cross over: with it the dose in a gap agrees with EGSnrc."""
 
 _FINE_STRUCTURE = 1.0 / 137.035999
 _AVOGADRO = 0.602214076  # per (mol barn) in cm2
@@ -28,31 +50,30 @@ _MOLLER = 0.1535375  # MeV cm2/mol: 2 pi r_e^2 m_e c^2 N_A
 _RADIATIVE_MEAN = 0.6  # integral of 1 - 0.8 k/T over k/T
 
 
-def transport_tables(materials: Sequence[Material]) -> Tables:
-    """Return the tables of `materials`, in their order."""
+def transport_tables(rows: Sequence[tuple[Material, Care]]) -> Tables:
+    """Return the tables with one row for each material and the care with which electrons are followed in it."""
     ln = np.linspace(np.log(LOW_MEV), np.log(HIGH_MEV), NODES)
-    parts = [_of(material) for material in materials]
+    parts = [_of(material, care) for material, care in rows]
     return Tables(
         float(ln[0]),
         float(1.0 / (ln[1] - ln[0])),
         np.ascontiguousarray(np.stack([photon for photon, _ in parts])),
         np.ascontiguousarray(np.stack([electron for _, electron in parts])),
-        np.array([GAS_CUT_MEV if m.density_g_cm3 < GAS_G_CM3 else ELECTRON_CUT_MEV for m in materials]),
+        np.array([tuple(care) for _, care in rows]),
         PHOTON_CUT_MEV,
-        ELECTRON_CUT_MEV,
     )
 
 
 @cache
-def _of(material: Material) -> tuple[np.ndarray, np.ndarray]:
+def _of(material: Material, care: Care) -> tuple[np.ndarray, np.ndarray]:
     energy = np.exp(np.linspace(np.log(LOW_MEV), np.log(HIGH_MEV), NODES))
     photon = photon_cross_sections(material, energy)
-    return photon, _electron_table(material, energy)
+    return photon, _electron_table(material, care, energy)
 
 
-def _electron_table(material: Material, energy: np.ndarray) -> np.ndarray:
+def _electron_table(material: Material, care: Care, energy: np.ndarray) -> np.ndarray:
     collision, radiative = electron_stopping(material, energy)
-    moller, moller_loss, moller_first, moller_second = _moller(material.electrons_per_gram, energy)
+    moller, moller_loss, moller_first, moller_second = _moller(material.electrons_per_gram, care.knocked_mev, energy)
     hard = np.maximum(energy, PHOTON_CUT_MEV)
     scale = radiative / (_RADIATIVE_MEAN * energy)
     brems = scale * (np.log(hard / PHOTON_CUT_MEV) - 0.8 * (1.0 - PHOTON_CUT_MEV / hard))
@@ -64,24 +85,24 @@ def _electron_table(material: Material, energy: np.ndarray) -> np.ndarray:
     # Multiple scattering counts Z(Z+1), atomic electrons included; the hard ones among them are simulated.
     first, second = first - moller_first, second - moller_second
     table = np.zeros((len(energy), COLUMNS))
-    table[:, 0] = _over_step(energy, 1.0 / stopping)
+    table[:, 0] = _over_step(energy, 1.0 / stopping, care.loss)
     both = moller + brems
     index = np.arange(len(energy))
-    begin = np.searchsorted(energy, (1.0 - LOSS) * energy) - 1
+    begin = np.searchsorted(energy, (1.0 - care.loss) * energy) - 1
     table[:, 1] = [both[max(0, b) : n + 2].max() for b, n in zip(begin, index, strict=True)]
-    table[:, 2] = _over_step(energy, first / stopping)
-    table[:, 3] = _over_step(energy, second / stopping)
+    table[:, 2] = _over_step(energy, first / stopping, care.loss)
+    table[:, 3] = _over_step(energy, second / stopping, care.loss)
     table[:, 4], table[:, 5] = _two_pieces(table[:, 2], table[:, 3])
     table[:, 6], table[:, 7] = moller, brems
     return table
 
 
-def _over_step(energy: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Return the integral of `value` dT from (1 - LOSS) T to T, trapezoidal in ln T; held constant below the grid."""
+def _over_step(energy: np.ndarray, value: np.ndarray, loss: float) -> np.ndarray:
+    """Return the integral of `value` dT from (1 - loss) T to T, trapezoidal in ln T; held constant below the grid."""
     ln = np.log(energy)
     product = value * energy
     running = np.concatenate([[0.0], np.cumsum(0.5 * (product[1:] + product[:-1]) * np.diff(ln))])
-    start = ln + np.log(1.0 - LOSS)
+    start = ln + np.log(1.0 - loss)
     below = np.minimum(0.0, start - ln[0]) * product[0]
     return np.asarray(running - np.interp(start, ln, running) - below)
 
@@ -94,14 +115,14 @@ def _two_pieces(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.n
     return 1.0 - 2.0 * mean + edge, edge
 
 
-def _moller(electrons_per_gram: float, energy: np.ndarray) -> tuple[np.ndarray, ...]:
+def _moller(electrons_per_gram: float, cut: float, energy: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return cross section, energy loss, first and second transport cross section of Moller collisions above the cut."""
     out = np.zeros((4, len(energy)))
-    for n in np.flatnonzero(energy > 2.0 * ELECTRON_CUT_MEV):
+    for n in np.flatnonzero(energy > 2.0 * cut):
         t = energy[n]
         total = t + ELECTRON_MASS
         beta2 = t * (t + 2.0 * ELECTRON_MASS) / total**2
-        w = np.exp(np.linspace(np.log(ELECTRON_CUT_MEV), np.log(0.5 * t), 200))
+        w = np.exp(np.linspace(np.log(cut), np.log(0.5 * t), 200))
         value = 1.0 / w**2 + 1.0 / (t - w) ** 2 + 1.0 / total**2
         value -= ELECTRON_MASS * (2.0 * t + ELECTRON_MASS) / (total**2 * w * (t - w))
         value *= _MOLLER * electrons_per_gram / beta2
