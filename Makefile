@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: study test check bench browser clean
+.PHONY: study test check bench validate browser clean
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
@@ -19,7 +19,7 @@ study: $(STAMP)  ## compare three ways to time radiosurgery of a resection cavit
 	$(BIN)/lacuna study run examples/timing.toml
 
 test: $(STAMP) browser  ## the tests, under 15 minutes on 2 cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 browser:  ## chromium, which the tests of the report open
 	@test -x /usr/bin/chromium || { test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
@@ -33,6 +33,9 @@ check: $(STAMP)  ## style, types, import contracts
 
 bench: $(STAMP)  ## speed of the kernels, as ratios in one run
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -o addopts=""
+
+validate: $(STAMP)  ## the engines against their reference cases; writes results/validation.html and docs/validation.md
+	$(BIN)/lacuna validate --markdown docs/validation.md
 
 clean:
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .benchmarks

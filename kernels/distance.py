@@ -11,18 +11,17 @@ import numpy as np
 
 from kernels._jit import njit, njit_inline
 from kernels.plane import quadratic
+from kernels.surface import KIND, NORMALS, OFFSET
 
 
 @njit
-def seed(cells, patches, h, rows, ids, points):
-    """Write patch numbers into `ids` at the cut voxels and the surface points (n, 3), mm from voxel (0, 0, 0)."""
+def seed(cells, patches, h, rows, points):
+    """Write the surface points (n, 3) of the patches, mm from voxel (0, 0, 0)."""
     for n in range(rows[0], rows[1]):
         i, j, k = cells[n, 0], cells[n, 1], cells[n, 2]
-        ids[i, j, k] = n
-        d = patches[n, 0]
-        points[n, 0] = i * h[0] - d * patches[n, 1]
-        points[n, 1] = j * h[1] - d * patches[n, 2]
-        points[n, 2] = k * h[2] - d * patches[n, 3]
+        points[n, 0] = i * h[0] + patches[n, OFFSET]
+        points[n, 1] = j * h[1] + patches[n, OFFSET + 1]
+        points[n, 2] = k * h[2] + patches[n, OFFSET + 2]
 
 
 @njit
@@ -105,6 +104,83 @@ def sweep(ids, points, h, axis, reach_sq, rows):
 
 
 @njit
+def _edge_distance(edge, px, py, pz, foot):
+    """Return the signed distance from a point to the region below two surfaces through the origin; write the foot.
+
+    `edge` holds their normals and their curvatures along the edge, in which they meet; across it they are flat.
+    """
+    n, m, kn, km = edge[:3], edge[3:6], edge[6], edge[7]
+    wn = n[0] * px + n[1] * py + n[2] * pz
+    wm = m[0] * px + m[1] * py + m[2] * pz
+    dot = n[0] * m[0] + n[1] * m[1] + n[2] * m[2]
+    sine = 1.0 - dot * dot
+    # Along the edge, from the component that neither normal explains.
+    a, b = (wn - dot * wm) / sine, (wm - dot * wn) / sine
+    tx, ty, tz = px - a * n[0] - b * m[0], py - a * n[1] - b * m[1], pz - a * n[2] - b * m[2]
+    along = tx * tx + ty * ty + tz * tz
+    ln, lm = max(1.0 + wn * kn, 0.2), max(1.0 + wm * km, 0.2)
+    sn, sm = wn + 0.5 * kn * along / ln, wm + 0.5 * km * along / lm
+    if sn <= 0.0 and sm <= 0.0:
+        foot[:] = 0.0
+        return max(sn, sm)
+    if sn > 0.0 and wm - dot * wn + 0.5 * km * along / (ln * ln) <= 0.0:
+        foot[0], foot[1], foot[2] = px - wn * n[0], py - wn * n[1], pz - wn * n[2]
+        return sn
+    if sm > 0.0 and wn - dot * wm + 0.5 * kn * along / (lm * lm) <= 0.0:
+        foot[0], foot[1], foot[2] = px - wm * m[0], py - wm * m[1], pz - wm * m[2]
+        return sm
+    # The edge itself: x = s t + k s^2 / 2 with k.n = -kn and k.m = -km.
+    a, b = (dot * km - kn) / sine, (dot * kn - km) / sine
+    s = 1.0 / max(1.0 - a * wn - b * wm, 0.2)
+    half = 0.5 * s * s * along
+    foot[0] = s * tx + half * (a * n[0] + b * m[0])
+    foot[1] = s * ty + half * (a * n[1] + b * m[1])
+    foot[2] = s * tz + half * (a * n[2] + b * m[2])
+    return math.sqrt((px - foot[0]) ** 2 + (py - foot[1]) ** 2 + (pz - foot[2]) ** 2)
+
+
+@njit
+def _corner_distance(normals, px, py, pz, foot):
+    """Return the signed distance from a point to the region below three planes through the origin; write the foot."""
+    count = 3
+    best, inner = np.inf, -np.inf
+    foot[:] = 0.0
+    for p in range(count):
+        a, b, c = normals[3 * p], normals[3 * p + 1], normals[3 * p + 2]
+        d = a * px + b * py + c * pz
+        x, y, z = px - d * a, py - d * b, pz - d * c
+        on = d > 0.0
+        for q in range(count):
+            if q != p:
+                on = on and normals[3 * q] * x + normals[3 * q + 1] * y + normals[3 * q + 2] * z <= 1e-9
+        inner = max(inner, d)
+        if on and d < best:
+            best = d
+            foot[0], foot[1], foot[2] = x, y, z
+    if inner <= 0.0:
+        return inner
+    if best < np.inf:
+        return best
+    best = px * px + py * py + pz * pz
+    for p in range(count):
+        for q in range(p + 1, count):
+            a = normals[3 * p + 1] * normals[3 * q + 2] - normals[3 * p + 2] * normals[3 * q + 1]
+            b = normals[3 * p + 2] * normals[3 * q] - normals[3 * p] * normals[3 * q + 2]
+            c = normals[3 * p] * normals[3 * q + 1] - normals[3 * p + 1] * normals[3 * q]
+            along = (a * px + b * py + c * pz) / (a * a + b * b + c * c)
+            x, y, z = along * a, along * b, along * c
+            on = True
+            for r in range(count):
+                if r not in (p, q):
+                    on = on and normals[3 * r] * x + normals[3 * r + 1] * y + normals[3 * r + 2] * z <= 1e-9
+            away = (px - x) ** 2 + (py - y) ** 2 + (pz - z) ** 2
+            if on and away < best:
+                best = away
+                foot[0], foot[1], foot[2] = x, y, z
+    return math.sqrt(best)
+
+
+@njit
 def patch_distance(patch, px, py, pz, foot):
     """Return the signed distance from a point to a patch, and write the foot; both relative to the surface point.
 
@@ -115,6 +191,10 @@ def patch_distance(patch, px, py, pz, foot):
     if nx == 0.0 and ny == 0.0 and nz == 0.0:
         foot[:] = 0.0
         return math.sqrt(px * px + py * py + pz * pz) + patch[0]
+    if patch[KIND] > 0.0:
+        if patch[KIND] == 1.0:
+            return _edge_distance(patch[NORMALS:], px, py, pz, foot)
+        return _corner_distance(patch[NORMALS:], px, py, pz, foot)
     K = patch[4:10]
     w = px * nx + py * ny + pz * nz
     t0, t1, t2 = px - w * nx, py - w * ny, pz - w * nz
@@ -125,17 +205,28 @@ def patch_distance(patch, px, py, pz, foot):
     k1 = K[3] * t0 + K[1] * t1 + K[5] * t2
     k2 = K[4] * t0 + K[5] * t1 + K[2] * t2
     x, y, z, s = 0.0, 0.0, 0.0, w
-    for _ in range(3):
+    for _ in range(2):
         det = 1.0 + s * trace + s * s * gauss
         if det < 0.1 or 2.0 + s * trace < 0.1:
             foot[:] = 0.0
             return math.copysign(math.sqrt(px * px + py * py + pz * pz), w)
         lift = 1.0 + s * trace
-        x, y, z = (lift * t0 - s * k0) / det, (lift * t1 - s * k1) / det, (lift * t2 - s * k2) / det
+        lift, bend = lift / det, s / det
+        x, y, z = lift * t0 - bend * k0, lift * t1 - bend * k1, lift * t2 - bend * k2
         s = w + quadratic(K, x, y, z)
     drop = w - s
     foot[0], foot[1], foot[2] = x + drop * nx, y + drop * ny, z + drop * nz
     return math.copysign(math.sqrt((t0 - x) ** 2 + (t1 - y) ** 2 + (t2 - z) ** 2 + s * s), s)
+
+
+@njit
+def _bounded(patch, px, py, pz, away_sq, reach_sq, foot):
+    """Return the distance to a patch that ends not far from its surface point: a gap in the surface stays one."""
+    d = patch_distance(patch, px, py, pz, foot)
+    if foot[0] ** 2 + foot[1] ** 2 + foot[2] ** 2 > reach_sq:
+        d = math.copysign(math.sqrt(away_sq), d)
+        foot[:] = 0.0
+    return d
 
 
 @njit_inline
@@ -166,6 +257,7 @@ def measure(f, ids, own, patches, points, h, far, rows, out):
     out : ndarray, float32
     """
     near_sq = (1.5 * max(h[0], h[1], h[2])) ** 2
+    reach_sq = (2.5 * max(h[0], h[1], h[2])) ** 2
     foot = np.empty(3)
     for i in range(rows[0], rows[1]):
         for j in range(ids.shape[1]):
@@ -176,13 +268,13 @@ def measure(f, ids, own, patches, points, h, far, rows, out):
                     out[i, j, k] = side * far
                     continue
                 px, py, pz = i * h[0] - points[n, 0], j * h[1] - points[n, 1], k * h[2] - points[n, 2]
-                d = patch_distance(patches[n], px, py, pz, foot)
                 best = px * px + py * py + pz * pz
+                d = _bounded(patches[n], px, py, pz, best, reach_sq, foot)
                 # The foot may lie in the next voxel, whose patch knows the surface there better.
                 m = _own(own, h, points[n, 0] + foot[0], points[n, 1] + foot[1], points[n, 2] + foot[2])
                 if m >= 0 and m != n:
                     px, py, pz = i * h[0] - points[m, 0], j * h[1] - points[m, 1], k * h[2] - points[m, 2]
                     other = px * px + py * py + pz * pz
                     if other < best:
-                        d, best = patch_distance(patches[m], px, py, pz, foot), other
+                        d, best = _bounded(patches[m], px, py, pz, other, reach_sq, foot), other
                 out[i, j, k] = d if best < near_sq else side * abs(d)

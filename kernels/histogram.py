@@ -17,9 +17,9 @@ from kernels.plane import quadratic
 from kernels.types import Lattice
 
 # Lines along each side of a cut voxel and pieces of each; sub-voxels along an axis of other voxels, at most.
-CUT_SPLIT = 5
-CUT_PIECES = 3
-MOST_SPLIT = 5
+CUT_SPLIT = 4
+CUT_PIECES = 2
+MOST_SPLIT = 3
 # A peak between samples may exceed the highest of them by this at most.
 BULGE = 0.95
 

@@ -166,9 +166,9 @@ def blur(
     left : ndarray (gaussians, u, bx), float32
         Integral of each Gaussian, centred at each node along u, over each bixel along X.
     right : ndarray (gaussians, by, v), float32
-        The same along Y and v.
+        The same along Y and v; by is a multiple of 4, filled up with zeros.
     spans : ndarray (gaussians, by, 2), int64
-        Range of the last axis of `right` beyond which it is zero.
+        Range of the last axis of `right` beyond which each four rows of it are zero, given with the first of them.
     mixture : ndarray (gaussians, 4), float32
         Share of each Gaussian in each kernel.
     fluence : ndarray (bx, by), float32
@@ -177,6 +177,7 @@ def blur(
     gaussians, nodes, nx = left.shape
     ny, width = right.shape[1], right.shape[2]
     lines = np.empty((gaussians, width), np.float32)
+    mixed = np.empty((4, width), np.float32)
     totals = np.empty(ny, np.float32)
     for i in range(nodes):
         for j in range(gaussians):
@@ -184,24 +185,28 @@ def blur(
             totals[:] = np.float32(0.0)
             for x in range(nx):
                 share, values = left[j, i, x], fluence[x]
-                for y in range(ny):
-                    totals[y] += share * values[y]
+                if share != np.float32(0.0):
+                    for y in range(ny):
+                        totals[y] += share * values[y]
             lines[j, :] = np.float32(0.0)
-            for y in range(ny):
-                low, high, total = spans[j, y, 0], spans[j, y, 1], totals[y]
-                source, target = right[j, y, low:high], lines[j, low:high]
+            for y in range(0, ny, 4):
+                low, high = spans[j, y, 0], spans[j, y, 1]
+                target = lines[j, low:high]
+                s0, s1 = right[j, y, low:high], right[j, y + 1, low:high]
+                s2, s3 = right[j, y + 2, low:high], right[j, y + 3, low:high]
+                t0, t1, t2, t3 = totals[y], totals[y + 1], totals[y + 2], totals[y + 3]
                 for k in range(high - low):
-                    target[k] += total * source[k]
+                    target[k] += t0 * s0[k] + t1 * s1[k] + t2 * s2[k] + t3 * s3[k]
+        mixed[:] = np.float32(0.0)
+        for j in range(gaussians):
+            line = lines[j]
+            for c in range(4):
+                part, target = mixture[j, c], mixed[c]
+                for k in range(width):
+                    target[k] += part * line[k]
         row = out[i]
         for k in range(width):
-            c0 = c1 = c2 = c3 = np.float32(0.0)
-            for j in range(gaussians):
-                value = lines[j, k]
-                c0 += mixture[j, 0] * value
-                c1 += mixture[j, 1] * value
-                c2 += mixture[j, 2] * value
-                c3 += mixture[j, 3] * value
-            row[k, 0], row[k, 1], row[k, 2], row[k, 3] = c0, c1, c2, c3
+            row[k, 0], row[k, 1], row[k, 2], row[k, 3] = mixed[0, k], mixed[1, k], mixed[2, k], mixed[3, k]
 
 
 @njit_fast
@@ -212,22 +217,32 @@ def unblur(
     gaussians, nodes, nx = left.shape
     ny, width = right.shape[1], right.shape[2]
     lines = np.empty((gaussians, width), np.float32)
+    mixed = np.empty((4, width), np.float32)
     totals = np.empty(ny, np.float32)
     out[:] = 0.0
     for i in range(nodes):
         row = plane[i]
         for k in range(width):
-            c0, c1, c2, c3 = row[k, 0], row[k, 1], row[k, 2], row[k, 3]
-            for j in range(gaussians):
-                lines[j, k] = mixture[j, 0] * c0 + mixture[j, 1] * c1 + mixture[j, 2] * c2 + mixture[j, 3] * c3
+            mixed[0, k], mixed[1, k], mixed[2, k], mixed[3, k] = row[k, 0], row[k, 1], row[k, 2], row[k, 3]
         for j in range(gaussians):
-            for y in range(ny):
-                low, high, total = spans[j, y, 0], spans[j, y, 1], np.float32(0.0)
-                source, target = right[j, y, low:high], lines[j, low:high]
+            line, m0, m1, m2, m3 = lines[j], mixed[0], mixed[1], mixed[2], mixed[3]
+            c0, c1, c2, c3 = mixture[j, 0], mixture[j, 1], mixture[j, 2], mixture[j, 3]
+            for k in range(width):
+                line[k] = c0 * m0[k] + c1 * m1[k] + c2 * m2[k] + c3 * m3[k]
+            for y in range(0, ny, 4):
+                low, high = spans[j, y, 0], spans[j, y, 1]
+                line = lines[j, low:high]
+                s0, s1 = right[j, y, low:high], right[j, y + 1, low:high]
+                s2, s3 = right[j, y + 2, low:high], right[j, y + 3, low:high]
+                t0 = t1 = t2 = t3 = np.float32(0.0)
                 for k in range(high - low):
-                    total += target[k] * source[k]
-                totals[y] = total
+                    t0 += line[k] * s0[k]
+                    t1 += line[k] * s1[k]
+                    t2 += line[k] * s2[k]
+                    t3 += line[k] * s3[k]
+                totals[y], totals[y + 1], totals[y + 2], totals[y + 3] = t0, t1, t2, t3
             for x in range(nx):
                 share, values = left[j, i, x], out[x]
-                for y in range(ny):
-                    values[y] += share * totals[y]
+                if share != np.float32(0.0):
+                    for y in range(ny):
+                        values[y] += share * totals[y]

@@ -6,7 +6,8 @@ import numpy as np
 
 from kernels.coverage import count_level, fraction_inside, sample_level
 from kernels.distance import measure, seed, sweep
-from kernels.surface import EMPTY, PATCH, count_cut, fit_patches, list_cut, stencil
+from kernels.edges import PLANE, find_edges, fit_planes, flatten, mark
+from kernels.surface import EMPTY, KIND, PATCH, count_cut, fit_patches, list_cut, stencil
 from kernels.threads import chunks, run_chunks
 from phantoms.grid import Grid
 from phantoms.structure import Structure
@@ -32,20 +33,32 @@ class Surface:
         Where `cells` index.
     occupancy : ndarray
         On that grid.
+    own : ndarray, int32
+        Number of the patch of each voxel, -1 where there is none.
     cells : ndarray (n, 3), int32
-    patches : ndarray (n, 10)
+    patches : ndarray (n, 23)
         See ``kernels.surface``.
     """
 
     grid: Grid
     occupancy: np.ndarray
+    own: np.ndarray
     cells: np.ndarray
     patches: np.ndarray
 
 
 def is_binary(occupancy: np.ndarray) -> bool:
     """Whether an occupancy holds (nearly) nothing but empty and full voxels."""
-    return not bool(((occupancy > EMPTY) & (occupancy < 1 - EMPTY)).any())
+    return not ((occupancy > EMPTY) & (occupancy < 1 - EMPTY)).any()
+
+
+def _is_digitised(occupancy: np.ndarray) -> bool:
+    """Whether a mask is one whose steps stand for a smooth surface: binary, not tiny, and not simply a cuboid."""
+    count = np.count_nonzero(occupancy > EMPTY)
+    if not is_binary(occupancy) or count < _SMALL:
+        return False
+    sides = [np.count_nonzero((occupancy > EMPTY).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return bool(count < sides[0] * sides[1] * sides[2])
 
 
 def has_surface(structure: Structure) -> bool:
@@ -55,11 +68,11 @@ def has_surface(structure: Structure) -> bool:
 
 def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0, 0)) -> Surface:
     """Return the surface of a structure on its own window, cropped and padded by at least `margin_voxels`."""
-    binary = is_binary(structure.occupancy) and np.count_nonzero(structure.occupancy > EMPTY) >= _SMALL
+    smoothed = _is_digitised(structure.occupancy)
     step = np.asarray(structure.grid.spacing_mm)
-    width = _SMOOTHING[binary] * max(float(np.cbrt(step.prod())), _FLOOR * float(step.max()))
+    width = _SMOOTHING[smoothed] * max(float(np.cbrt(step.prod())), _FLOOR * float(step.max()))
     # A voxel that averages has smoothed already, with the variance of its own width.
-    sigma = np.sqrt(width**2 - (0.0 if binary else 1.0) * step**2 / 12.0)
+    sigma = np.sqrt(width**2 - (0.0 if smoothed else 1.0) * step**2 / 12.0)
     x, y, z = (stencil(float(s)) for s in sigma / step)
     radius = (x.shape[1] // 2, y.shape[1] // 2, z.shape[1] // 2)
     occupied = structure.occupancy > (EMPTY if has_surface(structure) else 0.0)
@@ -72,20 +85,39 @@ def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0
     grid = structure.grid.window(low, high)
     f = structure.on(grid)
     planes = chunks(grid.shape[0], _PLANES)
-    counts = run_chunks(lambda lo, hi: count_cut(f, binary, radius, (lo, hi)), planes)
+    counts = run_chunks(lambda lo, hi: count_cut(f, smoothed, radius, (lo, hi)), planes)
     ends = np.cumsum(counts)
     cells = np.empty((int(ends[-1]), 3), np.int32)
     run_chunks(
-        lambda lo, hi, start, end: list_cut(f, binary, radius, (lo, hi), cells[start:end]),
+        lambda lo, hi, start, end: list_cut(f, smoothed, radius, (lo, hi), cells[start:end]),
         [(lo, hi, end - n, end) for (lo, hi), n, end in zip(planes, counts, ends, strict=True)],
     )
     patches = np.empty((len(cells), PATCH))
     h = grid.spacing_mm
     run_chunks(
-        lambda lo, hi: fit_patches(f, binary, h, (x, y, z), sigma, cells, (lo, hi), patches),
+        lambda lo, hi: fit_patches(f, smoothed, h, (x, y, z), sigma, cells, (lo, hi), patches),
         chunks(len(cells), 512),
     )
-    return Surface(grid, f, cells, patches)
+    own = np.full(grid.shape, -1, np.int32)
+    own[tuple(cells.T)] = np.arange(len(cells), dtype=np.int32)
+    if not smoothed:
+        _sharpen(f, own, h, cells, patches)
+    return Surface(grid, f, own, cells, patches)
+
+
+def _sharpen(
+    f: np.ndarray, own: np.ndarray, h: tuple[float, float, float], cells: np.ndarray, patches: np.ndarray
+) -> None:
+    """Restore, in `patches`, the edges and corners that smoothing rounded."""
+    rows = chunks(len(cells), 512)
+    zone, planes = np.zeros(len(cells), bool), np.empty((len(cells), 3, PLANE))
+    run_chunks(lambda lo, hi: mark(own, cells, patches, h, (lo, hi), zone), rows)
+    if not zone.any():
+        return
+    run_chunks(lambda lo, hi: fit_planes(f, h, cells, patches, zone, (lo, hi), planes), rows)
+    run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, zone, (lo, hi), patches), rows)
+    if patches[:, KIND].any():
+        run_chunks(lambda lo, hi: flatten(f, own, h, cells, planes, zone, (lo, hi), patches), rows)
 
 
 def distance_field(structure: Structure, reach_mm: float) -> Volume:
@@ -114,9 +146,8 @@ def distance_field(structure: Structure, reach_mm: float) -> Volume:
 def transform(surface: Surface, reach_mm: float) -> np.ndarray:
     """Return the signed distance to a surface on its grid, float32, exact within `reach_mm`."""
     h, shape, cells = surface.grid.spacing_mm, surface.grid.shape, surface.cells
-    own = np.full(shape, -1, np.int32)
-    points = np.empty((len(cells), 3))
-    seed(cells, surface.patches, h, (0, len(cells)), own, points)
+    own, points = surface.own, np.empty((len(cells), 3))
+    seed(cells, surface.patches, h, (0, len(cells)), points)
     ids = own.copy()
     for axis in (2, 1, 0):
         rows = chunks(shape[1 if axis == 0 else 0], _PLANES)

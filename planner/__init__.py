@@ -1,8 +1,13 @@
 """What we do to the patient and what it costs: treatment, engines, planning, timeline, study, report."""
 
 import importlib.util
+import os
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+# Before numpy comes in: a threaded BLAS adds up long vectors in an order that depends on its threads, and with it the
+# path of the optimiser. One thread keeps plans bit-identical everywhere; our own kernels do the parallel work.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -39,6 +39,26 @@ def capsule(r: float, half: float) -> Shape:
     return Shape(sign, lambda m: np.pi * (r + m) ** 2 * 2 * half + 4 / 3 * np.pi * (r + m) ** 3, r + half)
 
 
+def box(a: float, b: float, c: float) -> Shape:
+    half = np.array([a, b, c])
+
+    def volume(m):
+        area = 8 * (a * b + b * c + a * c)
+        return (2 * half).prod() + area * m + np.pi * m**2 * (2 * half).sum() + 4 / 3 * np.pi * m**3
+
+    return Shape(lambda p: (np.abs(p) - half).max(axis=-1), volume, float(half.max()))
+
+
+def cylinder(r: float, half: float) -> Shape:
+    def volume(m):
+        rim = np.pi * r**2 * m + np.pi**2 * r * m**2 / 2 + 2 / 3 * np.pi * m**3
+        return np.pi * (r + m) ** 2 * 2 * half + 2 * rim
+
+    return Shape(
+        lambda p: np.maximum(np.hypot(p[..., 0], p[..., 1]) - r, np.abs(p[..., 2]) - half), volume, max(r, half)
+    )
+
+
 def ellipsoid(a: float, b: float, c: float) -> Shape:
     """Steiner's formula: area and mean curvature integral from the support function, by quadrature over the sphere."""
     axes = np.array([a, b, c])

@@ -11,19 +11,19 @@ def rng():
     return np.random.default_rng(5)
 
 
-def blurring(rng, gaussians=3, u=11, v=9, bx=4, by=5):
+def blurring(rng, gaussians=3, u=11, v=9, bx=4, by=8):
     left = rng.random((gaussians, u, bx)).astype(np.float32)
     right = rng.random((gaussians, by, v)).astype(np.float32)
     spans = np.zeros((gaussians, by, 2), np.int64)
     spans[..., 1] = v
-    spans[0, :, 0], spans[0, :, 1] = 2, 7
-    right[0, :, :2] = right[0, :, 7:] = 0
+    spans[0, 4:, 0], spans[0, 4:, 1] = 2, 7
+    right[0, 4:, :2] = right[0, 4:, 7:] = 0
     return left, right, spans, rng.random((gaussians, 4)).astype(np.float32)
 
 
 def test_blur_is_the_sum_of_separable_products(rng):
     left, right, spans, mixture = blurring(rng)
-    fluence = rng.random((4, 5)).astype(np.float32)
+    fluence = rng.random((4, 8)).astype(np.float32)
     out = np.full((11, 9, 4), np.nan, np.float32)
     blur(left, right, spans, mixture, fluence, out)
     np.testing.assert_allclose(out, np.einsum("jux,xy,jyv,jc->uvc", left, fluence, right, mixture), rtol=2e-6)
@@ -32,7 +32,7 @@ def test_blur_is_the_sum_of_separable_products(rng):
 def test_unblur_is_the_transpose_of_blur(rng):
     left, right, spans, mixture = blurring(rng)
     plane = rng.standard_normal((11, 9, 4)).astype(np.float32)
-    out = np.full((4, 5), np.nan)
+    out = np.full((4, 8), np.nan)
     unblur(left, right, spans, mixture, plane, out)
     want = np.einsum("jux,uvc,jyv,jc->xy", left, plane, right, mixture, dtype=np.float64)
     np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-5)

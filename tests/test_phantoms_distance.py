@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from oracles_geometry import capsule, dose_of, ellipsoid, sphere, structure, torus, turn
+from oracles_geometry import box, capsule, cylinder, dose_of, ellipsoid, sphere, structure, torus, turn
 from scipy import ndimage
 
 from kernels.plane import distance_of_fraction, fraction_below
@@ -52,6 +52,30 @@ def test_margin_volume_is_that_of_the_exact_offset_body(shape, rotation, voxel):
                 continue  # the hole closes: Pappus no longer holds
             volume = occupancy_of(field, margin).sum(dtype=float) * field.grid.voxel_cc * 1000
             assert volume == pytest.approx(shape.volume_mm3(margin), rel=0.003)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rotation", "bound"),
+    [(box(4, 4, 4), None, 0.003), (box(5, 7, 9), turn(4), 0.02), (cylinder(5, 7), None, 0.006)],
+)
+def test_sharp_edges_keep_their_margin(shape, rotation, bound):
+    """Edges along the voxels are restored; oblique ones in part. Smoothing alone loses 8 %."""
+    for shift in ((0, 0, 0), (0.25, 0.125, -0.25)):
+        body = structure(shape, (1, 1, 1), shift, rotation=rotation)
+        field = distance_field(body, 10.0)
+        for margin in (1.0, 2.0, 5.0, 10.0):
+            volume = occupancy_of(field, margin).sum(dtype=float) * field.grid.voxel_cc * 1000
+            assert volume == pytest.approx(shape.volume_mm3(margin), rel=bound)
+
+
+def test_the_distance_of_a_box_is_exact():
+    body = structure(box(4, 5, 6), (1, 1, 1), (0.5, 0, 0.25), split=4)
+    field = distance_field(body, 5.0)
+    points = np.stack(np.meshgrid(*field.grid.axes_mm(), indexing="ij"), -1)
+    away = np.abs(points) - [4, 5, 6]
+    truth = np.linalg.norm(np.maximum(away, 0), axis=-1) + np.minimum(away.max(axis=-1), 0)
+    near = np.abs(truth) < 5
+    assert np.abs(field.data - truth)[near].max() < 1e-3
 
 
 @pytest.mark.parametrize("voxel", VOXELS)
@@ -140,7 +164,8 @@ def test_rim_inside_another_structure_counts_only_there():
     (rim,) = rim_coverage(dose, body, 20.5, (2.0,), within=half)
     (whole,) = rim_coverage(dose, body, 20.5, (2.0,))
     assert rim.area_cm2 == pytest.approx(whole.area_cm2 / 2, rel=0.02)
-    assert rim.covered_percent > 90 > 60 > whole.covered_percent
+    assert rim.covered_percent > 90
+    assert whole.covered_percent < 60
 
 
 def test_shell_and_surface_distances_of_concentric_spheres():

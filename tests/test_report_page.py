@@ -18,7 +18,7 @@ from planner.report.collect import Findings, collect
 from planner.report.naming import figure
 from planner.report.scales import Scale, around, path
 from planner.report.slices import gallery, isodoses
-from planner.report.volumes import cropped, pack_exact, pack_picture
+from planner.report.volumes import ZERO_CHANGE, cropped, pack_change, pack_exact, pack_picture
 from planner.treatment.errors import InputError
 
 HOSTILE = "</script><script>alert(1)</script><!-- {{ 7*7 }} \"'&amp; <b>"
@@ -59,6 +59,16 @@ def test_exact_volumes_come_back_to_the_last_bit() -> None:
     assert packed.checksum == zlib.adler32(low_first)
 
 
+def test_changes_are_exact_and_small() -> None:
+    base = np.random.default_rng(4).uniform(0, 20, (12, 10, 8))
+    values = base + np.where(base > 19, 0.1, 0.0) - np.where(base < 0.5, base, 0.0)
+    grid = Grid(base.shape, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+    packed, plain = pack_change(grid, values, base, 0.05), pack_exact(grid, values, 0.05)
+    change = unpacked(packed.webp, base.shape, packed.columns) - ZERO_CHANGE
+    assert np.array_equal(np.rint(base / 0.05) + change, np.rint(values / 0.05))
+    assert len(packed.webp) < 0.6 * len(plain.webp)
+
+
 def test_pictures_lose_little() -> None:
     grid = Grid((40, 30, 20), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
     values = np.clip(100 + 60 * np.sin(np.indices(grid.shape).sum(axis=0) / 9), 0, 255).astype(np.uint8)
@@ -70,11 +80,11 @@ def test_cropping_keeps_every_voxel_in_place() -> None:
     grid = Grid((9, 8, 7), (1.0, 1.0, 2.0), (5.0, -3.0, 1.0))
     values = np.zeros(grid.shape)
     values[3:5, 0:2, 6] = 1.0
-    part, inner = cropped(grid, values, 0.0)
+    part, inner = cropped(grid, values)
     assert inner.shape == part.shape == (4, 3, 2)
     assert inner.sum() == values.sum()
     assert part.origin_mm == (7.0, -3.0, 11.0)
-    empty, _ = cropped(grid, np.zeros(grid.shape), 0.0)
+    empty, _ = cropped(grid, np.zeros(grid.shape))
     assert empty.shape == (1, 1, 1)
 
 
@@ -92,6 +102,7 @@ def test_figures_keep_three_digits_and_a_true_minus() -> None:
     assert figure(99.96, "%") == "100.0 %"
     assert figure(2.5, "cc", sign=True) == "+2.50 cc"
     assert figure(-0.0001, "", sign=True) == "0.000"
+    assert figure(0.0, "cc") == "0 cc"
     assert figure(float("nan"), "Gy") == "–"
 
 
@@ -137,6 +148,10 @@ def test_medians_and_differences_are_those_of_the_records(html: str, findings: F
     gaps = (table["delayed"] - table["mr_linac"]).to_numpy()
     walsh = np.median([(a + b) / 2 for n, a in enumerate(gaps) for b in gaps[n:]])
     assert f"{abs(walsh):.1f} % lower than MR-Linac, one session" in html
+    assert re.search(r'class="clear"><th scope="row">.*?Delayed, ncVMAT minus MR-Linac, one session', html)
+    assert re.search(
+        r'<tr><th scope="row">.*?Delayed, ncVMAT minus Direct post-op, ncVMAT', html
+    )  # interval holds zero
     planned = findings.values(structure, metric, "planned")["delayed"].median()
     assert f"planned {planned:.1f} %" in html
 

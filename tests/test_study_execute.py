@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from planner.study.execute import run_cases
+from planner.treatment.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 
@@ -29,6 +30,8 @@ def work(errand, folder):
         os.kill(os.getpid(), signal.SIGKILL)
     if errand.does == "fails":
         raise ValueError("no beam reaches the target")
+    if errand.does == "refuses":
+        raise InputError("study.toml", "cohort", "an exception of three arguments, which cannot be pickled")
     if errand.does == "sleeps":
         time.sleep(60)
     (Path(folder) / errand.id).write_text(os.environ["LACUNA_THREADS"])
@@ -36,16 +39,17 @@ def work(errand, folder):
 
 
 def test_a_failing_and_a_dying_case_harm_no_other(tmp_path):
-    errands = [Errand("a"), Errand("b", "fails"), Errand("c", "dies"), Errand("d"), Errand("e")]
+    errands = [Errand("a"), Errand("b", "fails"), Errand("c", "dies"), Errand("d"), Errand("e", "refuses"), Errand("f")]
     told = []
     outcomes = run_cases(errands, tmp_path, 2, told.append, work)
-    assert [outcome.case.id for outcome in outcomes] == list("abcde")
-    assert sorted(outcome.case.id for outcome in told) == list("abcde")
+    assert [outcome.case.id for outcome in outcomes] == list("abcdef")
+    assert sorted(outcome.case.id for outcome in told) == list("abcdef")
     errors = {outcome.case.id: outcome.error for outcome in outcomes}
     assert errors["b"] == "ValueError: no beam reaches the target"
     assert "died" in errors["c"]
-    assert [errors[name] for name in "ade"] == ["", "", ""]
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "d", "e"]
+    assert errors["e"].startswith("InputError: study.toml: cohort: an exception")
+    assert [errors[name] for name in "adf"] == ["", "", ""]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a", "d", "f"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -54,7 +54,7 @@ def run(
 ) -> None:
     """Run the cases that are not finished yet, compare the strategies and write the report."""
     from planner.study.batch import chosen, run_study
-    from planner.study.execute import cores
+    from planner.study.execute import compile_kernels, cores, kernels_are_compiled
     from planner.study.spec import load_study
     from planner.study.store import is_done
 
@@ -63,8 +63,15 @@ def run(
     cases = chosen(study.cases(), only or [], file)
     left = sum(not is_done(folder, case.id) for case in cases)
     typer.echo(f"{len(cases) - left} of {len(cases)} cases done already", err=True)
-    with _Watch(left) as watch:
-        batch = run_study(study, folder, workers or cores(), watch.finished, only or [])
+    if left and not kernels_are_compiled():
+        typer.echo("compiling kernels: once per version and machine, about a minute", err=True)
+        compile_kernels(cases[0])
+    try:
+        with _Watch(left) as watch:
+            batch = run_study(study, folder, workers or cores(), watch.finished, only or [])
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: finished cases stay in {folder}; the same command goes on from there", err=True)
+        raise
     _conclude(study, batch)
     if batch.failed:
         raise typer.Exit(SOME_CASES_FAILED)

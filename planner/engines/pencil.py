@@ -3,7 +3,7 @@
 Dose at a point = (SAD / r)^2 sum_c A_c(depth, r) [K_c * fluence](u, v): ``pencil_kernel`` derives A and K from the
 spectrum, ``pencil_plane`` blurs the fluence, ``kernels.pencil`` gathers. Depth is radiological (electron density times
 length along the ray from the source); the lateral kernel is that of water, so it is wrong sideways of air and bone, and
-it knows no magnetic field, no head scatter, no leaf transmission, and no fall-off of an unflattened beam.
+it knows no magnetic field. The fluence is that of ``beam_model``: focal spot, head scatter, leaves, radial fall-off.
 """
 
 from collections.abc import Sequence

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from planner.library.tables import attenuation, energy_deposition, spectrum
+from planner.treatment.machine import AliRogers
 
 GY_PER_MEV_MM3 = 1.602176634e-7
 """Dose of 1 MeV/mm3 in water, Gy (1 MeV = 1.602176634e-13 J; 1 mm3 = 1e-6 kg)."""
@@ -65,7 +66,7 @@ class PencilKernel:
 
 
 @cache
-def pencil_kernel(spectrum_name: str) -> PencilKernel:
+def pencil_kernel(which: str | AliRogers) -> PencilKernel:
     """Return the separable pencil kernel of a spectrum of the library.
 
     Raises
@@ -73,7 +74,7 @@ def pencil_kernel(spectrum_name: str) -> PencilKernel:
     InputError
         If the spectrum is unknown.
     """
-    rings = np.stack([_rings_at(ring_doses(spectrum_name), m) for m in _MAGNIFICATIONS], axis=1)
+    rings = np.stack([_rings_at(ring_doses(which), m) for m in _MAGNIFICATIONS], axis=1)
     basis = _gaussian_rings(np.asarray(SIGMA_MM), RING_EDGES_MM)
     learnt = rings[_LEARNT_FROM].reshape(-1, rings.shape[-1])
     mixture = _mixture(learnt / learnt.sum(axis=1, keepdims=True), basis)
@@ -88,7 +89,7 @@ def pencil_kernel(spectrum_name: str) -> PencilKernel:
 
 
 @cache
-def ring_doses(spectrum_name: str) -> np.ndarray:
+def ring_doses(which: str | AliRogers) -> np.ndarray:
     """Return the pencil kernel integrated over rings, shape (depths, rings), Gy mm2 per photon.
 
     Raises
@@ -96,7 +97,7 @@ def ring_doses(spectrum_name: str) -> np.ndarray:
     InputError
         If the spectrum is unknown.
     """
-    beam = spectrum(spectrum_name)
+    beam = spectrum(which)
     energies = beam.centres_mev
     mu = 0.1 * attenuation("water", energies)
     total = np.zeros((len(_DEPTHS_MM), len(RING_EDGES_MM) - 1))

@@ -1,4 +1,4 @@
-"""The fluence plane of one beam: where its nodes are, and the two small matrices that blur bixels onto it."""
+"""The fluence plane of one beam: where its nodes are, and the two small matrices that blur cells of fluence onto it."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,14 @@ import numpy as np
 from scipy.special import ndtr
 
 from kernels.pencil import Nodes, blur, unblur
+from planner.engines.beam_model import FluenceMap
 from planner.engines.pencil_kernel import COMPONENTS, PencilKernel
-from planner.treatment.beam import BixelGrid
 
 _MARGIN_MM = 8.0
 _COARSE_MM = 4.0
 _REACH_MM = 160.0
-_NEGLIGIBLE = 1e-9
+_NEGLIGIBLE = 1e-7
+_TOGETHER = 4
 _FINEST = 0.7
 
 
@@ -24,88 +25,71 @@ class Plane:
     ----------
     axes : tuple of 2 Nodes
         Nodes along u and v.
-    field : tuple of 2 tuple of 2 float
-        Outer edges of the open bixels along u and v, mm.
-    open : ndarray of bool, shape (bx, by)
-        Bixels that carry weights.
-    factor : ndarray (bx, by)
-        Fluence (1/mm2 in the isocentre plane) per unit of weight.
+    fluence : FluenceMap
+        Weights to fluence on the cells that are blurred.
     left, right, spans, mixture : ndarray
         See ``kernels.pencil.blur``.
     """
 
     axes: tuple[Nodes, Nodes]
-    field: tuple[tuple[float, float], tuple[float, float]]
-    open: np.ndarray
-    factor: np.ndarray
+    fluence: FluenceMap
     left: np.ndarray
     right: np.ndarray
     spans: np.ndarray
     mixture: np.ndarray
 
+    @property
+    def field(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """From where to where along u and v primary photons arrive, mm."""
+        return self.fluence.reach
+
     def forward(self, weights: np.ndarray) -> np.ndarray:
         """Return the blurred fluence, shape (u, v, 4), float32, of the weights of the open bixels."""
-        fluence = np.zeros(self.open.shape, np.float32)
-        fluence[self.open] = weights * self.factor[self.open]
+        fluence = self.fluence.forward(weights)
+        cells = np.zeros((self.left.shape[2], self.right.shape[1]), np.float32)
+        cells[:, : fluence.shape[1]] = fluence
         out = np.empty((self.axes[0].size, self.axes[1].size, COMPONENTS), np.float32)
-        blur(self.left, self.right, self.spans, self.mixture, fluence, out)
+        blur(self.left, self.right, self.spans, self.mixture, cells, out)
         return out
 
     def adjoint(self, plane: np.ndarray) -> np.ndarray:
         """Return the transpose of `forward` applied to a plane, shape (open bixels,), float64."""
-        out = np.empty(self.open.shape)
-        unblur(self.left, self.right, self.spans, self.mixture, plane, out)
-        return (out * self.factor)[self.open]
+        cells = np.empty((self.left.shape[2], self.right.shape[1]))
+        unblur(self.left, self.right, self.spans, self.mixture, plane, cells)
+        return self.fluence.adjoint(cells[:, : len(self.fluence.edges[1]) - 1])
 
 
 def beam_plane(
-    bixels: BixelGrid,
+    fluence: FluenceMap,
     kernel: PencilKernel,
-    blur_mm: tuple[float, float],
     step_mm: float,
     seen_mm: tuple[tuple[float, float], tuple[float, float]],
 ) -> Plane:
-    """Return the plane of a beam, for weights that are fluence (1/mm2).
+    """Return the plane of a beam.
 
     Parameters
     ----------
-    bixels : BixelGrid
+    fluence : FluenceMap
+        The blur of its edges adds to the variances of the kernel.
     kernel : PencilKernel
-    blur_mm : tuple of 2 float
-        Source blur (sigma) in the isocentre plane, along X and Y; it adds to the variances of the kernel.
     step_mm : float
         Distance of the fine nodes; finer where the narrowest Gaussian, blurred, asks for it.
     seen_mm : tuple of 2 tuple of 2 float
         Range along u and v in which the plane is wanted.
     """
-    step = min(step_mm, _FINEST * float(np.hypot(kernel.sigma_mm.min(), min(blur_mm))))
-    edges = [low + size * np.arange(count + 1) for low, size, count in _axes_of(bixels)]
-    used = [_range(edge, np.any(bixels.open, axis=1 - axis)) for axis, edge in enumerate(edges)]
-    axes = (_nodes(used[0], seen_mm[0], step), _nodes(used[1], seen_mm[1], step))
+    step = min(step_mm, _FINEST * float(np.hypot(kernel.sigma_mm.min(), min(fluence.blur_mm))))
+    field = fluence.open_range
+    axes = (_nodes(field[0], seen_mm[0], step), _nodes(field[1], seen_mm[1], step))
     # Interpolating between nodes widens by the variance of a triangle of that half width: taken off beforehand.
-    variance = [kernel.sigma_mm**2 + blur**2 - step**2 / 6 for blur in blur_mm]
+    variance = [kernel.sigma_mm**2 + sigma**2 - step**2 / 6 for sigma in fluence.blur_mm]
     along_u, along_v = (
-        _integrals(_positions(axes[n]), edges[n], np.sqrt(variance[n])).astype(np.float32) for n in range(2)
+        _integrals(_positions(axes[n]), fluence.edges[n], np.sqrt(variance[n])).astype(np.float32) for n in range(2)
     )
-    right = np.ascontiguousarray(along_v.transpose(0, 2, 1))
+    along_u[along_u < _NEGLIGIBLE] = 0.0
+    fill = -along_v.shape[2] % _TOGETHER
+    right = np.ascontiguousarray(np.pad(along_v, ((0, 0), (0, 0), (0, fill))).transpose(0, 2, 1))
     mixture = np.ascontiguousarray(kernel.mixture.T, dtype=np.float32)
-    factor = np.ones(bixels.open.shape)
-    return Plane(
-        axes, (used[0], used[1]), bixels.open, factor, np.ascontiguousarray(along_u), right, _spans(right), mixture
-    )
-
-
-def _axes_of(bixels: BixelGrid) -> list[tuple[float, float, int]]:
-    return list(zip(bixels.low_mm, bixels.size_mm, bixels.open.shape, strict=True))
-
-
-def _range(edges: np.ndarray, used: np.ndarray) -> tuple[float, float]:
-    """Return the outer edges of the used bixels along an axis; the middle if none is used."""
-    index = np.flatnonzero(used)
-    if not len(index):
-        middle = float(edges.mean())
-        return middle, middle
-    return float(edges[index[0]]), float(edges[index[-1] + 1])
+    return Plane(axes, fluence, np.ascontiguousarray(along_u), right, _spans(right), mixture)
 
 
 def _nodes(field: tuple[float, float], seen: tuple[float, float], step: float) -> Nodes:
@@ -140,10 +124,10 @@ def _integrals(positions: np.ndarray, edges: np.ndarray, sigma: np.ndarray) -> n
 
 
 def _spans(right: np.ndarray) -> np.ndarray:
-    """Return the range of the last axis that matters, and clear the rest, so that both directions skip the same."""
+    """Return the range of the last axis that matters to each four rows; clear what does not matter to a row."""
     right[right < _NEGLIGIBLE] = 0.0
-    used = right > 0
-    length = right.shape[2]
+    gaussians, rows, length = right.shape
+    used = np.any(right.reshape(gaussians, rows // _TOGETHER, _TOGETHER, length) > 0, axis=2)
     first = np.where(used.any(axis=2), used.argmax(axis=2), 0)
     last = np.where(used.any(axis=2), length - used[..., ::-1].argmax(axis=2), 0)
-    return np.ascontiguousarray(np.stack([first, last], axis=-1).astype(np.int64))
+    return np.ascontiguousarray(np.repeat(np.stack([first, last], axis=-1), _TOGETHER, axis=1).astype(np.int64))

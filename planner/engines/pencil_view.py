@@ -1,6 +1,6 @@
 """One beam as the pencil beam engine sees a patient: traced depths, the fluence plane, footprints of points."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -9,12 +9,13 @@ from kernels.pencil import FOOTPRINT, DepthTable, locate
 from kernels.raytrace import Fan, trace_fan
 from kernels.threads import chunks, run_chunks
 from kernels.types import Lattice
+from planner.engines.beam_model import soften
 from planner.engines.pencil_kernel import DEPTH_STEP_MM, pencil_kernel
-from planner.engines.pencil_output import fluence_per_weight
+from planner.engines.pencil_output import fluence_of
 from planner.engines.pencil_plane import Plane, beam_plane
 from planner.treatment.beam import Beam
 from planner.treatment.geometry import beam_frame
-from planner.treatment.machine import Machine
+from planner.treatment.machine import AliRogers, Machine
 
 _ROWS = 8
 
@@ -76,18 +77,19 @@ def beam_view(
     """
     fan = _fan(beam, machine, box, resolution)
     (u0, u1), (v0, v1) = ((low, low + fan.step * (n - 1)) for low, n in zip(fan.low, fan.shape[:2], strict=True))
-    kernel, blur_mm = pencil_kernel(machine.spectrum.value), machine.source.blur_mm(machine.sad_mm.value)
-    plane = beam_plane(beam.bixels, kernel, blur_mm, resolution.node_mm, ((u0, u1), (v0, v1)))
+    fluence, kernel = fluence_of(beam.bixels, machine), pencil_kernel(machine.spectrum.value)
+    plane = beam_plane(fluence, kernel, resolution.node_mm, ((u0, u1), (v0, v1)))
     depths = np.empty(fan.shape, np.float32)
     run_chunks(
         lambda low, high: trace_fan(*electrons, fan, (low, high), depths),
         chunks(fan.shape[0], _ROWS),
     )
-    return BeamView(fan, depths, replace(plane, factor=fluence_per_weight(beam.bixels, machine)))
+    soften(depths, fan, machine)
+    return BeamView(fan, depths, plane)
 
 
 @cache
-def amplitude_table(spectrum: str, first: int = 0, last: int = 4) -> tuple[np.ndarray, DepthTable]:
+def amplitude_table(spectrum: str | AliRogers, first: int = 0, last: int = 4) -> tuple[np.ndarray, DepthTable]:
     """Return the amplitudes of a spectrum as kernels see them; components outside ``first:last`` are zero."""
     kernel = pencil_kernel(spectrum)
     table = np.zeros(kernel.amplitude.shape, np.float32)

@@ -1,10 +1,11 @@
 """All engines, by name."""
 
 from planner.engines.base import Engine
+from planner.engines.cone import CollapsedCone
 from planner.engines.pencil import PencilBeam
 from planner.treatment.errors import InputError, unknown_name
 
-ENGINES: dict[str, Engine] = {"pencil": PencilBeam()}
+ENGINES: dict[str, Engine] = {"cone": CollapsedCone(), "pencil": PencilBeam()}
 
 
 def engine_named(name: str, source: str = "engine", where: str = "") -> Engine:

@@ -1,6 +1,7 @@
 """Dose-volume histograms."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from phantoms.volume import Volume
 _BINS = 8192
 _PLANES = 16
 # Share of the maximum dose that a sub-voxel may span; coarser for structures with many voxels, where it averages out.
-_SPAN, _SPAN_LARGE, _LARGE = 0.02, 0.06, 50_000
+_SPAN, _SPAN_LARGE, _LARGE = 0.03, 0.06, 50_000
 # A peak between two dose voxels may be higher than both.
 _HEADROOM = 1.1
 # Samples along each axis of a dose voxel that an isodose surface crosses.
@@ -87,6 +88,7 @@ class Dvh:
         return doses, np.array([self.volume_at_dose_percent(float(d)) for d in doses])
 
 
+@lru_cache(maxsize=48)  # by identity: metrics and curves of a case ask for the same histograms
 def dvh(dose: Volume, structure: Structure) -> Dvh:
     """Return the dose-volume histogram of a structure.
 
@@ -113,8 +115,6 @@ def dvh(dose: Volume, structure: Structure) -> Dvh:
     least = EMPTY if has_surface(structure) else 0.0
     f, here = np.where(surface.occupancy > least, surface.occupancy, np.float32(0)), surface.grid.lattice
     field = Dose(dose.grid.lattice, dose.data)
-    ids = np.full(f.shape, -1, np.int32)
-    ids[tuple(surface.cells.T)] = np.arange(len(surface.cells), dtype=np.int32)
     patches = surface.patches if len(surface.patches) else np.zeros((1, PATCH))
     bin_gy = _HEADROOM * max(float(dose.data.max()), 1e-9) / _BINS
 
@@ -123,7 +123,7 @@ def dvh(dose: Volume, structure: Structure) -> Dvh:
 
     def part(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
         curvature, extremes = np.zeros(_BINS + 3), np.array([np.inf, -np.inf, 0.0, 0.0])
-        accumulate(here, f, ids, patches, field, (low, high), Histogram(bin_gy, span_gy, curvature, extremes))
+        accumulate(here, f, surface.own, patches, field, (low, high), Histogram(bin_gy, span_gy, curvature, extremes))
         return curvature, extremes
 
     parts = run_chunks(part, chunks(f.shape[0], _PLANES))

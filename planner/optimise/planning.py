@@ -5,9 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
-from planner.engines.base import Engine
+from planner.engines.base import Capability, Engine, Influence
+from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.goals import limit_of, objective_of
 from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample
@@ -32,10 +34,16 @@ class Effort:
         Width of the brain volume's sigmoid (Gy) and the most evaluations with it; annealed in this order.
     budget : Budget
         Points.
+    corrections : int
+        Rounds of the dose-correction loop, where the final dose is that of another engine.
+    correction_evaluations : int
+        The most evaluations in each of them.
     """
 
     stages: tuple[tuple[float, int], ...] = ((2.0, 20), (1.0, 40))
     budget: Budget = field(default_factory=Budget)
+    corrections: int = 0
+    correction_evaluations: int = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +82,10 @@ class PlanRequest:
 
 
 def make_plan(
-    request: PlanRequest, engine: Engine, progress: Callable[[int, float], None] = lambda evaluation, value: None
+    request: PlanRequest,
+    engine: Engine,
+    progress: Callable[[int, float], None] = lambda evaluation, value: None,
+    fast: Engine | None = None,
 ) -> Plan:
     """Return the plan that an engine finds for a request.
 
@@ -82,21 +93,23 @@ def make_plan(
     ----------
     request : PlanRequest
     engine : Engine
-        With the capability INFLUENCE.
+        Of the dose of the plan.
     progress : callable
         Is told the number of evaluations so far and the objective.
+    fast : Engine, optional
+        Engine inside the optimiser, with the capability INFLUENCE; `engine` itself if it has that.
 
     Raises
     ------
     PlanningError
-        If structures are missing or empty, the target lies outside the density or does not fit the machine, or no dose
-        reaches it.
+        If no engine with INFLUENCE is given, structures are missing or empty, the target lies outside the density or
+        does not fit the machine, or no dose reaches it.
     """
     ptv = _checked_target(request)
     beams = beams_on(ptv, request.machine, request.technique)
     goals = (_organs(request), request.objectives.skin.value.thickness_mm)
     samples = sample(request.density.grid, ptv, request.structures, goals, request.effort.budget)
-    fluence = _optimised(request, engine, beams, samples, progress)
+    fluence = _optimised(request, (engine, fast or engine), beams, samples, progress)
     weights = [fluence.weights[part] for part in bixel_slices(beams)]
     dose = engine.dose(request.density, beams, weights, request.machine, ignore_field=request.ignore_field)
     factor = normalisation_factor(dose.volume, ptv, request.prescription, request.objectives.normalisation.value)
@@ -157,10 +170,17 @@ def _checked_target(request: PlanRequest) -> Structure:
     ptv = request.targets["ptv"]
     if ptv.is_empty:
         raise PlanningError("structure 'ptv' is empty: there is nothing to aim at")
-    held = float(ptv.on(request.density.grid).sum(dtype=float)) * request.density.grid.voxel_cc
+    held = _volume_inside(ptv, request.density.grid)
     if held < 0.99 * ptv.volume_cc:
         raise PlanningError(f"only {held:.2f} of the {ptv.volume_cc:.2f} cc of the PTV lie inside the density")
     return ptv
+
+
+def _volume_inside(structure: Structure, grid: Grid) -> float:
+    """Return the volume, cm3, of the structure's own voxels that have their centre in the box of a grid."""
+    box = zip(structure.grid.axes_mm(), grid.low_mm, grid.high_mm, strict=True)
+    inside = np.ix_(*[(axis >= low) & (axis <= high) for axis, low, high in box])
+    return float(structure.occupancy[inside].sum(dtype=float)) * structure.grid.voxel_cc
 
 
 def _organs(request: PlanRequest) -> tuple[str, ...]:
@@ -172,25 +192,39 @@ def _organs(request: PlanRequest) -> tuple[str, ...]:
 
 def _optimised(
     request: PlanRequest,
-    engine: Engine,
+    engines: tuple[Engine, Engine],
     beams: tuple[Beam, ...],
     samples: Samples,
     progress: Callable[[int, float], None],
 ) -> Fluence:
-    influence = engine.influence(
-        request.density, beams, request.machine, samples.points_mm, ignore_field=request.ignore_field
+    """Return the fluence that the fast engine finds, corrected by the dose of the accurate one if that is another."""
+    engine, fast = engines
+    if Capability.INFLUENCE not in fast.can:
+        raise PlanningError(f"engine '{fast.name}' has no influence of single bixels: a fast engine is needed as well")
+    # Where another engine corrects it, the fast one may leave the field out: its error is part of the correction.
+    influence: Influence = fast.influence(
+        request.density,
+        beams,
+        request.machine,
+        samples.points_mm,
+        ignore_field=request.ignore_field or (engine is not fast and request.effort.corrections > 0),
     )
     template, prescription = request.objectives, request.prescription
     stages = [(objective_of(samples, template, prescription, width), most) for width, most in request.effort.stages]
     middle = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
     start = start_weights(influence, samples.target.index, middle * prescription.dose_gy)
-    return optimise_fluence(
-        influence,
-        stages,
-        start,
-        roughness=Roughness.of(beams, template.smoothness.value),
-        progress=progress,
-    )
+    rough = Roughness.of(beams, template.smoothness.value)
+    fluence = optimise_fluence(influence, stages, start, roughness=rough, progress=progress)
+    last = [(stages[-1][0], request.effort.correction_evaluations)]
+    for _ in range(request.effort.corrections if engine is not fast else 0):
+        parts = [fluence.weights[part] for part in bixel_slices(beams)]
+        dose = engine.dose(request.density, beams, parts, request.machine, ignore_field=request.ignore_field)
+        offset = dose.volume.at(samples.points_mm) - influence.forward(fluence.weights)
+        again = optimise_fluence(
+            Corrected(influence, offset), last, fluence.weights, roughness=rough, progress=progress
+        )
+        fluence = replace(again, evaluations=fluence.evaluations + again.evaluations)
+    return fluence
 
 
 def _facts(request: PlanRequest, fluence: Fluence, dose: Dose, beams: int, factor: float) -> dict[str, float | str]:

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from planner.report.collect import Arm, Findings
-from planner.report.naming import structure_title
+from planner.report.naming import SHELLS, structure_title
 from planner.report.scales import Scale, path
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 348.0, 222.0, 34.0, 10.0, 10.0, 32.0
 POINTS = 161
 OPEN = 9  # panels that are shown; the others fold away
 ORDER = ("cavity", "residual", "tumour", "ptv", "ctv", "gtv", "brain")
-MANY_PATIENTS = 12  # beyond that single curves only blur: the planned ones are left to the medians
+MANY_PATIENTS = 12  # beyond that only targets show single patients; single planned curves are of targets only
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Panel:
 
 def panels(findings: Findings) -> list[Panel]:
     """Return the panels of all that was evaluated: targets first, then brain, then organs by the dose they receive."""
-    evaluated, table = set(findings.records["structure"]), findings.dvh
+    evaluated, table = set(findings.records["structure"]) - SHELLS, findings.dvh
     reached = table[table["volume_percent"] >= 2.0].groupby("structure")["dose_gy"].max()
     found = [str(name) for name in reached.sort_values(ascending=False, kind="stable").index if name in evaluated]
     order = [*(n for n in ORDER if n in found), *(n for n in found if n not in ORDER)]
@@ -55,13 +55,15 @@ def _panel(findings: Findings, structure: str) -> Panel:
     at = np.linspace(0.0, top, POINTS)
     groups = table.groupby(["strategy", "phase", "patient"], sort=True)
     sampled = {tuple(map(str, key)): _sampled(rows, at) for key, rows in groups}
-    curves = []
+    curves, target = [], structure in ORDER
     for arm in findings.shown_arms:
         for phase in ("planned", "delivered"):
             single = {p: v for (s, f, p), v in sampled.items() if (s, f) == (arm.name, phase)}
             if not single:
                 continue
-            if phase == "delivered" or len(single) <= MANY_PATIENTS:
+            if len(single) <= (MANY_PATIENTS if phase == "delivered" or target else 1) or (
+                target and phase == "delivered"
+            ):
                 curves += [Curve(arm, p, phase, path(x, y, zip(at, v, strict=True))) for p, v in single.items()]
             if len(single) > 1:
                 middle = np.median(list(single.values()), axis=0)

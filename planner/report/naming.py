@@ -15,6 +15,7 @@ STRUCTURES = {
     "residual": "Residual tumour",
     "all": "All organs",
 }
+SHELLS = {"skin", "skull", "intracranial", "scalp"}  # around the head: measured, but no organ to look at in a picture
 # Names of metrics in words; the first pattern that fits the whole name counts.
 LABELS = (
     (r"rim_0mm_percent", "rim covered by the prescription"),
@@ -134,6 +135,8 @@ def figure(value: float, unit: str = "", *, sign: bool = False) -> str:
     places = 0 if abs(value) >= 1000 else 1 if abs(value) >= 99.95 else 2 if abs(value) >= 1 else 3
     if unit == "%":
         places = 1
+    if value == 0:
+        places = 0
     text = f"{value:+.{places}f}" if sign else f"{value:.{places}f}"
     text = text.replace("-", "−")
     if float(text.replace("−", "-")) == 0:

@@ -19,7 +19,7 @@ from planner.report import courses, curves, paired
 from planner.report.collect import COLOURS, Findings, collect
 from planner.report.naming import key_metrics, naming_of
 from planner.report.published import published_studies
-from planner.report.slices import SHARP_MM, Gallery, gallery
+from planner.report.slices import LARGE_MM, LEAST_DOSE, SHARP_MM, Gallery, gallery
 from planner.report.summary import cards, lead, rows
 
 SCRIPTS = ("fields.js", "viewer.js", "page.js")
@@ -82,7 +82,8 @@ def render(findings: Findings) -> str:
         slopes=paired.slopes(findings, naming, first),
         curves=curves.panels(findings),
         courses=courses.courses(findings)[:MOST_PANELS],
-        sizes={"slopes": paired, "curves": curves, "courses": courses, "sharp_mm": SHARP_MM[0]},
+        sizes={"slopes": paired, "curves": curves, "courses": courses},
+        told={"sharp_mm": SHARP_MM[0], "large_mm": LARGE_MM, "least_dose": LEAST_DOSE},
         gallery=shown,
         data=for_script(_data(findings, shown)),
         spec=json.dumps(findings.study["spec"], indent=2, ensure_ascii=False, sort_keys=True),

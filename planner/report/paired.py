@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from textwrap import wrap
 
 import pandas as pd
 
@@ -9,7 +10,8 @@ from planner.report.collect import Arm, Findings
 from planner.report.naming import Naming, figure
 from planner.report.scales import Scale, around, path
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 268.0, 190.0, 40.0, 14.0, 10.0, 26.0
+LEAST_LEVEL = 0.9  # an interval that attains less is shown, but no difference is called clear by it
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 268.0, 202.0, 40.0, 14.0, 10.0, 38.0
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Slopes:
         ``structure.metric``.
     title, unit : str
     y : Scale
-    columns : tuple of (float, Arm)
-        Where each arm stands.
+    columns : tuple of (float, list of str)
+        Where each arm stands, and its name in at most two lines.
     lines : tuple of Line
     medians : tuple of (float, float, Arm, str)
         Place, place, arm and value of each median.
@@ -45,7 +47,7 @@ class Slopes:
     title: str
     unit: str
     y: Scale
-    columns: tuple[tuple[float, Arm], ...]
+    columns: tuple[tuple[float, list[str]], ...]
     lines: tuple[Line, ...]
     medians: tuple[tuple[float, float, Arm, str], ...]
     differences: list[dict[str, object]]
@@ -78,7 +80,7 @@ def _slopes(findings: Findings, naming: Naming, key: str, table: pd.DataFrame) -
         (x(place[arm.name]), y(float(table[arm.name].median())), arm, figure(float(table[arm.name].median()), unit))
         for arm in arms
     )
-    columns = tuple((x(place[arm.name]), arm) for arm in arms)
+    columns = tuple((x(place[arm.name]), wrap(arm.title.split(",")[0], 14, break_on_hyphens=False)[:2]) for arm in arms)
     return Slopes(key, naming.title(key), unit, y, columns, tuple(lines), medians, differences(findings, key, unit))
 
 
@@ -96,7 +98,8 @@ def differences(findings: Findings, key: str, unit: str) -> list[dict[str, objec
             "low": figure(row["low"], "", sign=True),
             "high": figure(row["high"], "", sign=True),
             "level": f"{100 * row['level']:.0f} %",
-            "clear": bool(row["low"] > 0 or row["high"] < 0),
+            "beyond_zero": bool(row["level"] >= LEAST_LEVEL and (row["low"] > 0 or row["high"] < 0)),
+            "sure": bool(row["level"] >= LEAST_LEVEL),
             "p": probability(row["p"]),
             "p_holm": probability(row["p_holm"]) if row["in_family"] else "",
         }

@@ -12,7 +12,8 @@ from scipy.ndimage import gaussian_filter
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner.report.collect import Case, Findings, grid_of
-from planner.report.volumes import Packed, cropped, pack_exact, pack_picture
+from planner.report.naming import SHELLS
+from planner.report.volumes import Packed, crop, cropped, pack_change, pack_exact, pack_picture
 
 # Colours on the black of an image. What was drawn is dashed, what was there is solid, as in the other figures.
 TARGETS = {
@@ -26,8 +27,8 @@ TARGETS = {
 }
 ORGAN_COLOURS = ("#8fb8de", "#c8a2d6", "#d9b48f", "#9fcdb4", "#d0a0a8", "#b4c08a", "#a9b0d9", "#c9c2a5")
 HIDDEN = {"external"}  # drawn on request only: it follows what the image shows
-LEFT_OUT = {"skin", "skull", "intracranial", "scalp"}  # shells around the head: much room for nothing that is asked
-LARGE_VOXELS, LARGE_SPACING_MM = 300_000, 2.5  # larger structures are stored on coarser voxels
+LARGE_VOXELS, LARGE_MM, HIDDEN_MM = 300_000, 2.5, 3.5  # larger structures are stored on coarser voxels
+LEAST_DOSE = 0.05  # of the prescription: less is stored as none
 ISODOSES = ((100.0, "#fff066"), (80.0, "#ff9d2e"), (50.0, "#4fd8ff"), (20.0, "#8c9bff"))
 FIXED_GY = ((12.0, "#ff5fa8"),)  # V12 of the brain is what single-fraction necrosis is reported against
 
@@ -59,9 +60,9 @@ class Rung:
 
 LADDER = (
     Rung(60, True, 0.0, 0.02, 0.0),
-    Rung(45, True, 1.5, 0.02, 1.5),
-    Rung(40, True, 1.5, 0.05, 1.5),
-    Rung(35, False, 1.5, 0.05, 1.5),
+    Rung(45, True, 1.5, 0.05, 1.5),
+    Rung(38, True, 1.5, 0.05, 2.0),
+    Rung(35, False, 1.5, 0.05, 2.0),
     Rung(30, False, 2.0, 0.05, 2.0),
 )
 CASE_BYTES, STUDY_BYTES = 2_600_000, 8_600_000  # base64; a report may have 3 MB a case and 10 MB a study
@@ -101,7 +102,7 @@ class Gallery:
 
 
 def gallery(findings: Findings) -> Gallery:
-    """Return the volumes for the viewer: as fine as fits, and if even the coarsest do not, of the first patients only."""
+    """Return the volumes for the viewer: as fine as fits, and if even the coarsest do not, the first patients."""
     shown = Gallery(LADDER[-1])
     for rung in LADDER:
         shown = _filled(findings, rung)
@@ -119,7 +120,7 @@ def _filled(findings: Findings, rung: Rung) -> Gallery:
         if more.size > STUDY_BYTES or (not last and more.size > CASE_BYTES * cases):
             return shown
         shown = more
-        if not last and len(shown.patients) == 1 and shown.size > 0.92 * share:
+        if not last and len(shown.patients) == 1 and shown.size > 0.97 * share:
             return Gallery(rung) if len(findings.patients) > 1 else shown
     return shown
 
@@ -139,7 +140,6 @@ def shown_case(findings: Findings, case: Case, shown: Gallery) -> dict[str, Any]
     grid = grid_of(views)
     coarse = _coarser(grid, rung.spacing_mm)
     images = {"image": views["image"]} | ({"belief_image": views["belief_image"]} if rung.belief else {})
-    doses = {"delivered": views["dose_gy"], "planned": views["planned_gy"]}
     top = float(np.nanmax(views["dose_gy"])) if views["dose_gy"].size else 0.0
     entry: dict[str, Any] = {
         "patient": case.patient,
@@ -154,9 +154,12 @@ def shown_case(findings: Findings, case: Case, shown: Gallery) -> dict[str, Any]
     for name, values in images.items():
         calm = _calmed(coarse, _on(grid, values, coarse), entry["focus"], rung.calm_mm)
         entry[name] = shown.keep(pack_picture(coarse, calm, rung.quality))
-    for name, values in doses.items():
-        part, inner = cropped(coarse, _on(grid, values, coarse), 0.02 * top)
-        entry[name] = shown.keep(pack_exact(part, inner, rung.step_gy))
+    least = LEAST_DOSE * (case.prescription_gy or top)
+    delivered, planned = (_floored(_on(grid, views[key], coarse), least) for key in ("dose_gy", "planned_gy"))
+    part, window = crop(coarse, np.maximum(delivered, planned) > 0)
+    entry["delivered"] = shown.keep(pack_exact(part, delivered[window], rung.step_gy))
+    change = shown.keep(pack_change(part, planned[window], delivered[window], rung.step_gy))
+    entry["planned"] = {**change, "base": entry["delivered"]["blob"]}
     entry["structures"] = [_structure(*item, grid, shown) for item in enumerate(_structures(findings, views).items())]
     return entry
 
@@ -177,7 +180,7 @@ def isodoses(prescription_gy: float) -> list[dict[str, Any]]:
 
 def _structures(findings: Findings, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the occupancies by name, targets first, of all that was evaluated: tissue classes would only take room."""
-    evaluated = {*findings.records["structure"], *findings.dvh["structure"], *TARGETS, *HIDDEN, "brain"} - LEFT_OUT
+    evaluated = {*findings.records["structure"], *findings.dvh["structure"], *TARGETS, *HIDDEN, "brain"} - SHELLS
     found = {key.removeprefix("occupancy_"): a for key, a in views.items() if key.startswith("occupancy_")}
     found = {name: occupancy for name, occupancy in found.items() if name in evaluated}
     order = [*(n for n in TARGETS if n in found), *sorted(n for n in found if n not in TARGETS)]
@@ -190,9 +193,9 @@ def _structure(number: int, item: tuple[str, np.ndarray], grid: Grid, shown: Gal
     label, colour, dash = TARGETS.get(
         name, (plain[0].upper() + plain[1:], ORGAN_COLOURS[number % len(ORGAN_COLOURS)], False)
     )
-    part, inner = cropped(grid, occupancy, 0)
+    part, inner = cropped(grid, occupancy)
     if inner.size > LARGE_VOXELS:
-        coarse = _coarser(part, LARGE_SPACING_MM)
+        coarse = _coarser(part, HIDDEN_MM if name in HIDDEN else LARGE_MM)
         part, inner = coarse, _on(part, inner, coarse)
     return {
         "name": name,
@@ -211,6 +214,10 @@ def _coarser(grid: Grid, finest_mm: float) -> Grid:
     if tuple(spacing) == grid.spacing_mm:
         return grid
     return Grid.covering(tuple(grid.low_mm), tuple(grid.high_mm), spacing)
+
+
+def _floored(dose: np.ndarray, least_gy: float) -> np.ndarray:
+    return np.where(dose >= least_gy, dose, 0).astype(np.float32)
 
 
 def _on(grid: Grid, values: np.ndarray, other: Grid) -> np.ndarray:

@@ -83,7 +83,7 @@ def cards(findings: Findings, naming: Naming, papers: Sequence[PublishedStudy]) 
     out = []
     for row in rows(findings, naming, findings.endpoints, papers):
         pairs = differences(findings, row.key, row.unit)
-        out.append(Card(row, tuple(_sentence(pair) for pair in pairs if pair["clear"]) or _no_difference(pairs)))
+        out.append(Card(row, tuple(_sentence(pair) for pair in pairs if pair["beyond_zero"]) or _no_difference(pairs)))
     return out
 
 
@@ -98,7 +98,11 @@ def _sentence(pair: dict) -> str:
 
 
 def _no_difference(pairs: list[dict]) -> tuple[str, ...]:
-    return ("No interval of a paired difference excludes zero.",) if pairs else ()
+    if not pairs:
+        return ()
+    if not any(pair["sure"] for pair in pairs):
+        return (f"Too few patients to call a difference clear: intervals attain {pairs[0]['level']} at most.",)
+    return ("No interval of a paired difference excludes zero.",)
 
 
 def lead(findings: Findings) -> list[str]:

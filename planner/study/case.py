@@ -22,7 +22,11 @@ class Settings(Frozen):
     Attributes
     ----------
     engine : str
-        Dose engine.
+        Of planned and delivered dose.
+    optimiser_engine : str
+        Inside the optimiser; it needs the influence of single bixels.
+    corrections : int
+        Rounds of the dose-correction loop, where the two engines differ.
     dose_grid_mm : float
         Spacing of the dose grid.
     ignore_field : bool
@@ -33,7 +37,9 @@ class Settings(Frozen):
         Distance along the surface over which the observer errs to the same side.
     """
 
-    engine: str = "pencil"
+    engine: str = "cone"
+    optimiser_engine: str = "pencil"
+    corrections: int = Field(default=1, ge=0, le=10)
     dose_grid_mm: float = Field(default=2.0, ge=0.5, le=10)
     ignore_field: bool = False
     observer_sd_mm: float = Field(default=0.5, ge=0, le=5)

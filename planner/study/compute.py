@@ -1,7 +1,7 @@
 """Compute one case: follow the strategy, then measure what was planned and what was delivered."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,6 +67,8 @@ def run_case(case: Case) -> CaseResult:
     practice = Practice(
         arm=case.arm,
         engine=engine_named(settings.engine),
+        fast=engine_named(settings.optimiser_engine),
+        corrections=settings.corrections,
         dose_grid_mm=settings.dose_grid_mm,
         ignore_field=settings.ignore_field,
         observer=Observer(settings.observer_sd_mm, settings.observer_correlation_mm),
@@ -79,26 +81,33 @@ def run_case(case: Case) -> CaseResult:
     delivery = state.deliveries[-1]
     plan = delivery.plan
     phases = (Phase("planned", plan.dose, state.belief), Phase("delivered", delivery.dose, delivery.truth))
-    measured = {phase: phase.metrics(plan) for phase in phases}
     head = (case.id, case.patient, case.arm.name)
-    told = {metric.structure for metrics in measured.values() for metric in metrics}
+    records, curves = _Columns(RECORDS.names), _Columns(DVH.names)
+    told: set[str] = set()
+    for phase in phases:
+        metrics = phase.metrics(plan)
+        told.update(metric.structure for metric in metrics)
+        records.extend((*head, phase.name, m.structure, m.name, m.value, m.unit, m.uncertainty) for m in metrics)
+        curves.extend((*head, phase.name, *row) for row in phase.curves(plan, metrics))
     return CaseResult(
         case=_facts(case, anatomy, delivery),
-        records=_columns(
-            RECORDS.names,
-            (
-                (*head, phase.name, m.structure, m.name, m.value, m.unit, m.uncertainty)
-                for phase, metrics in measured.items()
-                for m in metrics
-            ),
-        ),
-        dvh=_columns(
-            DVH.names,
-            ((*head, phase.name, *row) for phase, metrics in measured.items() for row in phase.curves(plan, metrics)),
-        ),
+        records=records,
+        dvh=curves,
         timeline=_timeline(state),
         views=views_of(delivery, state.belief, told),
     )
+
+
+class _Columns(dict[str, list]):
+    """A table by columns that grows by rows."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__({name: [] for name in names})
+
+    def extend(self, rows: Iterable[tuple]) -> None:
+        for row in rows:
+            for column, value in zip(self.values(), row, strict=True):
+                column.append(value)
 
 
 def _facts(case: Case, anatomy: Anatomy, delivery: Delivery) -> dict[str, Any]:
@@ -133,11 +142,6 @@ def _hash(dose: Dose) -> str:
     digest = hashlib.sha256(repr((grid.shape, grid.spacing_mm, grid.origin_mm)).encode())
     digest.update(dose.volume.data.tobytes())
     return digest.hexdigest()
-
-
-def _columns(names: list[str], rows: Iterator[tuple]) -> dict[str, list]:
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    return {name: list(column) for name, column in zip(names, columns, strict=True)}
 
 
 def _timeline(state: State) -> dict[str, Any]:

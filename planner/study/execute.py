@@ -4,14 +4,17 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
+from numba.core import config
 from pebble import ProcessExpired, ProcessPool
 
 from planner.study.case import Case
+from planner.study.cohort import SyntheticCohort
 from planner.study.compute import run_case
 from planner.study.store import write_case
 
@@ -37,6 +40,27 @@ class Outcome:
 def cores() -> int:
     """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def kernels_are_compiled() -> bool:
+    """Return whether an earlier run has compiled the kernels of these sources on this machine."""
+    return _compiled_mark().exists()
+
+
+def compile_kernels(case: Case) -> None:
+    """Compile the kernels once, by running a case like this one on a coarse synthetic head, for all children to load.
+
+    What goes wrong here goes wrong in the cases too, and is told there.
+    """
+    coarse = SyntheticCohort(kind="synthetic", patients=1, spacing_mm=4.0)
+    with suppress(Exception):
+        settings = case.settings.model_copy(update={"dose_grid_mm": 5.0})
+        run_case(replace(case, cohort=coarse, number=0, settings=settings, data=None, data_sha256={}))
+        _compiled_mark().touch()
+
+
+def _compiled_mark() -> Path:
+    return Path(vars(config)["CACHE_DIR"]) / "compiled"
 
 
 def run_cases(
@@ -77,7 +101,9 @@ def run_cases(
     )
     outcomes: dict[str, Outcome] = {}
     try:
-        running = {pool.schedule(work or run_and_store, args=[case, str(folder)]): case for case in cases}
+        running: dict[Future, Case] = {
+            pool.schedule(_tried, args=[work or run_and_store, case, str(folder)]): case for case in cases
+        }
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 outcome = _outcome(running.pop(future), future)
@@ -107,10 +133,18 @@ def run_and_store(case: Case, folder: str) -> float:
     return wall_s
 
 
-def _outcome(case: Case, future) -> Outcome:  # type: ignore[no-untyped-def]
+def _tried(work: Callable[[Case, str], float], case: Case, folder: str) -> Outcome:
+    """Return how a case ended, in the child: errors travel as text, for not every exception can be pickled."""
     try:
-        return Outcome(case, future.result())
+        return Outcome(case, work(case, folder))
+    except Exception as error:  # a case may fail in any way: the others go on, and the manifest tells
+        return Outcome(case, 0.0, f"{type(error).__name__}: {error}")
+
+
+def _outcome(case: Case, future: Future) -> Outcome:
+    try:
+        return replace(future.result(), case=case)
     except ProcessExpired as error:
         return Outcome(case, 0.0, f"the process of this case died (exit code {error.exitcode})")
-    except Exception as error:  # a case may fail in any way: the others go on, and the manifest tells
+    except Exception as error:  # of the pool itself
         return Outcome(case, 0.0, f"{type(error).__name__}: {error}")

@@ -138,6 +138,10 @@ def load_study(file: Path, data: Path | None = None) -> Study:
     """
     spec = library.parse(StudySpec, library.read_toml(file), file)
     engine = engine_named(spec.settings.engine, str(file), "settings.engine")
+    fast = engine_named(spec.settings.optimiser_engine, str(file), "settings.optimiser_engine")
+    if Capability.INFLUENCE not in fast.can:
+        problem = f"engine '{fast.name}' cannot stand in the optimiser: it has no influence of single bixels"
+        raise InputError(file, "settings.optimiser_engine", problem)
     arms = tuple(load_arm(name, file, f"study.strategies.{n}") for n, name in enumerate(spec.study.strategies))
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names):

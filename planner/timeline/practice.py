@@ -10,7 +10,7 @@ from phantoms.grid import Grid
 from phantoms.patient import Epoch
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Engine
-from planner.optimise.planning import PlanRequest, make_plan
+from planner.optimise.planning import Effort, PlanRequest, make_plan
 from planner.optimise.prescribing import prescribe, targets
 from planner.timeline.arm import Arm
 from planner.timeline.draws import drawn_day, generator
@@ -50,6 +50,7 @@ class Practice:
     ----------
     arm : Arm
     engine : Engine
+        Of planned and delivered dose.
     dose_grid_mm : float
         Spacing of the dose grid.
     ignore_field : bool
@@ -57,6 +58,10 @@ class Practice:
     observer : Observer
     seed, patient : int
         Of the study, and number of the patient: dates and contours are drawn from them, not from the strategy.
+    fast : Engine or None
+        Inside the optimiser; None if `engine` itself can.
+    corrections : int
+        Rounds of the dose-correction loop.
     """
 
     arm: Arm
@@ -66,6 +71,8 @@ class Practice:
     observer: Observer
     seed: int
     patient: int
+    fast: Engine | None = None
+    corrections: int = 0
 
     def day_of(self, step: Step, state: State) -> float:
         """Return the day of a step: given, drawn from a range, or that of the step before."""
@@ -100,8 +107,9 @@ class Practice:
             objectives=self.arm.objectives,
             prescription=prescribe(self.arm.prescription, volumes["gtv"]),
             ignore_field=self._ignored,
+            effort=Effort(corrections=self.corrections),
         )
-        return make_plan(request, self.engine)
+        return make_plan(request, self.engine, fast=self.fast)
 
     def dose_on(self, truth: Epoch, plan: Plan) -> Dose:
         """Return the dose of a plan on the anatomy of the day, aligned on the skull."""

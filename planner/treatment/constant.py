@@ -1,7 +1,7 @@
 """Constants that say where they come from."""
 
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -37,3 +37,13 @@ class Constant(Frozen, Generic[Value]):
     value: Value
     source: str
     status: Status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by value and type parameter: a parametrised pydantic class is no attribute of its module."""
+        parameters = type(self).__pydantic_generic_metadata__["args"]
+        return _restored, (parameters, dict(self))
+
+
+def _restored(parameters: tuple[Any, ...], fields: dict[str, Any]) -> "Constant[Any]":
+    model = Constant[parameters] if parameters else Constant  # type: ignore[valid-type]
+    return model.model_construct(**fields)

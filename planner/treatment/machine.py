@@ -1,8 +1,33 @@
 """Treatment machines as data."""
 
+from math import hypot
 from typing import Literal
 
 from planner.treatment.constant import Constant, Frozen
+
+RadialTable = tuple[tuple[float, float], ...]
+"""Pairs of a radius in the isocentre plane (mm, rising from 0) and a ratio to the axis; held beyond the last radius."""
+
+
+class AliRogers(Frozen):
+    """A photon spectrum in closed form: thick-target bremsstrahlung behind tungsten and a filter taken as aluminium.
+
+    Ali and Rogers, Phys Med Biol 57:31 (2012), equation 12; ``planner.library.tables.spectrum`` evaluates it.
+
+    Attributes
+    ----------
+    electron_mev : float
+        Energy of the electrons on the target, the end of the spectrum.
+    tungsten, aluminium : float
+        Square roots of the thicknesses (g/cm2), C1 and C2 of the paper.
+    slope : float
+        C3 of the paper.
+    """
+
+    electron_mev: float
+    tungsten: float
+    aluminium: float
+    slope: float
 
 
 class Source(Frozen):
@@ -14,15 +39,68 @@ class Source(Frozen):
         Gaussian sigma of the focal spot at the source, along X and Y.
     collimator_mm : Constant
         Distance from the source to the collimator that shapes the field.
+    edge_sigma_mm : Constant or None
+        Sigma, in the isocentre plane along X and Y, that leaf ends and leaf sides add to the edge of a field.
     """
 
     spot_sigma_mm: Constant[tuple[float, float]]
     collimator_mm: Constant[float]
+    edge_sigma_mm: Constant[tuple[float, float]] | None = None
 
     def blur_mm(self, sad_mm: float) -> tuple[float, float]:
         """Return the sigma of a field edge in the isocentre plane, along X and Y: the spot seen past the collimator."""
         scale = (sad_mm - self.collimator_mm.value) / self.collimator_mm.value
-        return self.spot_sigma_mm.value[0] * scale, self.spot_sigma_mm.value[1] * scale
+        edge = self.edge_sigma_mm.value if self.edge_sigma_mm else (0.0, 0.0)
+        return hypot(self.spot_sigma_mm.value[0] * scale, edge[0]), hypot(self.spot_sigma_mm.value[1] * scale, edge[1])
+
+
+class ExtraFocal(Frozen):
+    """Photons scattered in the head, as a second, broad source seen through the collimator.
+
+    Attributes
+    ----------
+    weight : Constant
+        Their share of the fluence on the axis of a field so wide that the collimator hides none of them.
+    sigma_mm : Constant
+        Gaussian sigma of that source in its own plane.
+    distance_mm : Constant
+        Distance of its plane from the focal spot.
+    """
+
+    weight: Constant[float]
+    sigma_mm: Constant[float]
+    distance_mm: Constant[float]
+
+    def seen_past(self, collimator_mm: float, sad_mm: float) -> tuple[float, float]:
+        """Return magnification and blur (sigma, mm) of an opening that this source throws on the isocentre plane.
+
+        An edge that the focal spot throws to x is thrown to ``magnification * x``.
+        """
+        nearer = (sad_mm - self.distance_mm.value) / (collimator_mm - self.distance_mm.value)
+        blur = self.sigma_mm.value * (sad_mm - collimator_mm) / (collimator_mm - self.distance_mm.value)
+        return nearer * collimator_mm / sad_mm, blur
+
+
+class Collimation(Frozen):
+    """What closed leaves and jaws let through, and where leaves end.
+
+    Attributes
+    ----------
+    transmission : Constant
+        Fluence under closed leaves over that of an open field, leakage between leaves averaged in.
+    jaw_transmission : Constant
+        What jaws let through of what the leaves let through.
+    jaw_margin_mm : Constant
+        How far jaws stand outside the opening along X and Y; a machine without jaws on an axis has a large number.
+    leaf_offset_mm : Constant
+        How far the radiation field of a rounded leaf end lies behind its nominal position (half the dosimetric leaf
+        gap), positive where the field is wider.
+    """
+
+    transmission: Constant[float]
+    jaw_transmission: Constant[float]
+    jaw_margin_mm: Constant[tuple[float, float]]
+    leaf_offset_mm: Constant[float]
 
 
 class Calibration(Frozen):
@@ -50,13 +128,21 @@ class Machine(Frozen):
     sad_mm : Constant
         Source to isocentre distance.
     spectrum : Constant
-        Name of the photon spectrum in the library.
+        Name of a photon spectrum in the library, or its closed form.
     nominal_mv : Constant
     flattened : Constant
         Whether the beam has a flattening filter.
     magnetic_field_t : Constant
         Field vector in patient LPS (head-first supine), tesla.
     source : Source
+    extra_focal : ExtraFocal or None
+        None: no photon is scattered in the head.
+    radial_fluence : Constant or None
+        Primary fluence in air over that on the axis, by radius; None: uniform in solid angle.
+    softening : Constant or None
+        Attenuation coefficient of the primary photons over that on the axis, by radius; None: the same everywhere.
+    collimation : Collimation or None
+        None: leaves and jaws let nothing through.
     calibration : Calibration or None
         Of a linac; a point source has none, its weights are photons emitted into the bixel.
     max_field_mm : Constant
@@ -76,11 +162,15 @@ class Machine(Frozen):
     title: str
     kind: Literal["linac", "point"]
     sad_mm: Constant[float]
-    spectrum: Constant[str]
+    spectrum: Constant[str | AliRogers]
     nominal_mv: Constant[float]
     flattened: Constant[bool]
     magnetic_field_t: Constant[tuple[float, float, float]]
     source: Source
+    extra_focal: ExtraFocal | None = None
+    radial_fluence: Constant[RadialTable] | None = None
+    softening: Constant[RadialTable] | None = None
+    collimation: Collimation | None = None
     calibration: Calibration | None = None
     max_field_mm: Constant[tuple[float, float]]
     leaf_width_mm: Constant[tuple[float, ...]]

@@ -16,9 +16,21 @@ lacuna.adler32 = (counts) => {
   return (b * 65536 + a) >>> 0;
 };
 
-// Return a field {shape, spacing, origin, step, counts}: counts lie with x fastest, then y, then z.
+// Return the counts of a packed volume, x fastest, then y, then z; a volume with a base tells what it differs by from it.
 lacuna.unpack = async (packed) => {
-  const blob = new Blob([lacuna.bytes(lacuna.text("blob-" + packed.blob))], { type: "image/webp" });
+  const counts = await lacuna.decode(packed, packed.blob);
+  if (packed.checksum !== null && lacuna.adler32(counts) !== packed.checksum) {
+    throw new Error("This browser alters the pixels of pictures (a protection against tracking), so doses and contours cannot be shown. Allow it for this file, or use another browser.");
+  }
+  if (!packed.base) return counts;
+  const base = await lacuna.decode(packed, packed.base);
+  return counts.map((count, n) => base[n] + count - lacuna.ZERO_CHANGE);
+};
+
+lacuna.ZERO_CHANGE = 32768;
+
+lacuna.decode = async (packed, name) => {
+  const blob = new Blob([lacuna.bytes(lacuna.text("blob-" + name))], { type: "image/webp" });
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
@@ -37,10 +49,7 @@ lacuna.unpack = async (packed) => {
       }
     }
   }
-  if (exact && lacuna.adler32(counts) !== packed.checksum) {
-    throw new Error("This browser alters the pixels of pictures (a protection against tracking), so doses and contours cannot be shown. Allow it for this file, or use another browser.");
-  }
-  return { ...packed, counts };
+  return counts;
 };
 
 // The two axes that a plane shows, and which way they run on the screen: radiological convention.

@@ -9,8 +9,9 @@ lacuna.viewer = (root, data) => {
 
   const field = (packed) => {
     if (!packed) return Promise.resolve(null);
-    if (!loaded.has(packed.blob)) loaded.set(packed.blob, lacuna.unpack(packed).then((f) => ({ ...f, ...packed })));
-    return loaded.get(packed.blob).then((f) => ({ ...packed, counts: f.counts }));
+    const key = packed.blob + (packed.base || "");
+    if (!loaded.has(key)) loaded.set(key, lacuna.unpack(packed));
+    return loaded.get(key).then((counts) => ({ ...packed, counts }));
   };
 
   const caseOf = (patient, arm) => data.cases.find((c) => c.patient === patient && c.arm === arm);

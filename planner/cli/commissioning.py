@@ -1,0 +1,80 @@
+"""What the command ``validate`` computes, prints and writes."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from planner.engines.registry import ENGINES, engine_named
+from planner.report.commissioning import validation_page, write_commissioning
+from planner.treatment.errors import InputError, unknown_name
+from planner.validation.case import reference_cases
+from planner.validation.compare import Comparison, Row, compare, output_rows
+from planner.validation.machines import machine_checks
+
+
+def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Path | None) -> list[Row]:
+    """Compute the reference cases, write the page, and return the verdicts.
+
+    Raises
+    ------
+    InputError
+        If an engine or a case is unknown.
+    """
+    engines = [engine_named(engine, "--engine")] if engine else list(ENGINES.values())
+    cases = reference_cases()
+    for name in names:
+        if name not in cases:
+            raise InputError("--case", "", unknown_name("case", name, cases))
+    done: list[Comparison] = []
+    for name in names or cases:
+        stated = {gate.engine for gate in cases[name].gates}
+        for each in engines:
+            if each.name in stated:
+                typer.echo(f"{name}: {each.name}", err=True)
+                done.append(compare(name, cases[name], each))
+    rows = [row for comparison in done for row in comparison.rows] + output_rows(done)
+    if not names:
+        for each in engines:
+            typer.echo(f"machines: {each.name}", err=True)
+            rows += [check.as_row() for check in machine_checks(each.name)]
+    write_commissioning(done, rows, out)
+    if markdown is not None:
+        markdown.write_text(as_markdown(rows), encoding="utf-8")
+    return rows
+
+
+def show(rows: Sequence[Row], out: Path, as_json: bool) -> None:
+    """Print the verdicts: a table for people, JSON for programs."""
+    if as_json:
+        typer.echo(json.dumps({"rows": [asdict(row) for row in rows], "file": str(out)}, indent=1))
+        return
+    table = Table("case", "engine", "quantity", "ours", "reference", "1 sigma", "tolerance", "verdict")
+    for row in rows:
+        table.add_row(*_cells(row))
+    Console().print(table)
+    typer.echo(f"{sum(row.passed for row in rows)} of {len(rows)} met; {out}")
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Return ``docs/validation.md``: the verdicts as a table, what they mean, and what is not validated."""
+    head = "| case | engine | quantity | ours | reference | 1 sigma | tolerance | verdict |\n"
+    head += "|---|---|---|---:|---:|---:|---|---|\n"
+    return validation_page(head + "".join(f"| {' | '.join(_cells(row))} |\n" for row in rows))
+
+
+def _cells(row: Row) -> list[str]:
+    return [
+        row.case,
+        row.engine,
+        row.quantity,
+        f"{row.ours:.4g}",
+        f"{row.reference:.4g}",
+        f"{row.uncertainty:.2g}",
+        row.tolerance,
+        "met" if row.passed else "MISSED",
+    ]

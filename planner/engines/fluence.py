@@ -1,0 +1,46 @@
+"""Photon fluence in the isocentre plane: its running integral, which kernels average over voxels."""
+
+import numpy as np
+from scipy.special import ndtr
+
+from kernels.terma import FluencePlane
+from planner.engines.beam_model import Axes
+
+_STEP_MM = 0.5
+_SIGMAS = 4.0
+
+
+def fluence_plane(edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float]) -> FluencePlane:
+    """Return the running integral of a fluence that is even within each cell, blurred by a Gaussian.
+
+    Parameters
+    ----------
+    edges : tuple of 2 ndarray
+        Borders of the cells along X and Y.
+    fluence : ndarray (cells along X, cells along Y)
+        1/mm2 in the isocentre plane.
+    blur_mm : tuple of 2 float
+        Standard deviation along X and Y in the isocentre plane; 0 is exact for even cells.
+    """
+    axes = [_axis(edges[axis], blur_mm[axis]) for axis in (0, 1)]
+    (nodes_u, left), (nodes_v, right) = axes
+    return FluencePlane(
+        (float(nodes_u[0]), float(nodes_v[0])),
+        (float(nodes_u[1] - nodes_u[0]), float(nodes_v[1] - nodes_v[0])),
+        np.ascontiguousarray(left @ fluence @ right.T),
+    )
+
+
+def _axis(edges: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return nodes and the integral up to each node of the blurred unit fluence of each cell, along one axis."""
+    if sigma == 0.0:
+        widths = np.diff(edges)
+        even = np.allclose(widths, widths[0])
+        nodes = edges if even else np.linspace(edges[0], edges[-1], int(np.ceil((edges[-1] - edges[0]) / _STEP_MM)) + 1)
+        reached = np.clip(nodes[:, None] - edges[None, :-1], 0.0, np.diff(edges)[None, :])
+        return nodes, reached
+    low, high = edges[0] - _SIGMAS * sigma, edges[-1] + _SIGMAS * sigma
+    nodes = np.linspace(low, high, int(np.ceil((high - low) / min(_STEP_MM, 0.5 * sigma))) + 1)
+    distance = (nodes[:, None] - edges[None, :]) / sigma
+    running = sigma * (distance * ndtr(distance) + np.exp(-0.5 * distance**2) / np.sqrt(2 * np.pi))
+    return nodes, running[:, :-1] - running[:, 1:]
