@@ -13,6 +13,8 @@ import numba
 
 _Kernel = TypeVar("_Kernel", bound=Callable)
 
+_BARE = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
+
 
 def njit(function: _Kernel) -> _Kernel:
     """Compile a kernel with IEEE semantics."""
@@ -31,10 +33,9 @@ def njit_inline(function: _Kernel) -> _Kernel:
 
 def njit_bare(function: _Kernel) -> _Kernel:
     """Compile a function that makes no array, without the counting of references that else costs more than its work."""
-    return cast(_Kernel, numba.njit(nogil=True, cache=True, error_model="numpy", _nrt=False)(function))
+    return cast(_Kernel, numba.njit(**_BARE)(function))  # type: ignore[call-overload]  # numba's stub lacks _nrt
 
 
 def njit_welded(function: _Kernel) -> _Kernel:
     """Compile a bare function that is part of its caller: handing on tuples of arrays would cost more than its work."""
-    options = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False, "forceinline": True}
-    return cast(_Kernel, numba.njit(**options)(function))
+    return cast(_Kernel, numba.njit(**_BARE, forceinline=True)(function))  # type: ignore[call-overload]

@@ -10,7 +10,18 @@ material changes (lengths are per mass, so that a change of density alone is non
 from math import cos, exp, log, pi, sin, sqrt
 
 from kernels._jit import njit_bare, njit_welded
-from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, KNOCKED, LOSS, POSITRON, isotropic, push, push_photon, turn
+from kernels.particle import (
+    ABSORBED,
+    ELECTRON,
+    ELECTRON_MASS,
+    KNOCKED,
+    LOSS,
+    POSITRON,
+    isotropic,
+    push,
+    push_photon,
+    turn,
+)
 from kernels.photon import dipole_cosine
 from kernels.rng import uniform
 
@@ -45,7 +56,9 @@ def _spin(u, v, w, axis, c, s):
 def _small(angle):
     """Return cosine and sine of an angle up to LARGEST_TURN, to 1e-9."""
     q = angle * angle
-    return 1.0 - q * (0.5 - q * (1.0 / 24.0 - q / 720.0)), angle * (1.0 - q * (1.0 / 6.0 - q * (1.0 / 120.0 - q / 5040.0)))
+    return 1.0 - q * (0.5 - q * (1.0 / 24.0 - q / 720.0)), angle * (
+        1.0 - q * (1.0 / 6.0 - q * (1.0 / 120.0 - q / 5040.0))
+    )
 
 
 @njit_bare
@@ -73,10 +86,7 @@ def two_pieces(first, second):
 def deflection(part, edge, state):
     """Return a cosine from the distribution of `two_pieces`."""
     r = uniform(state)
-    if r < part:
-        half = edge * r / part
-    else:
-        half = edge + (1.0 - edge) * (r - part) / max(1e-30, 1.0 - part)
+    half = edge * r / part if r < part else edge + (1.0 - edge) * (r - part) / max(1e-30, 1.0 - part)
     return 1.0 - 2.0 * min(max(half, 0.0), 1.0)
 
 
@@ -232,7 +242,11 @@ def walk(scene, p, voxel, mass, rate, radius, out):
             half = 0.5 * piece / radius
             c, s = _small(half)
             u, v, w = _spin(u, v, w, axis, c, s)
-        fx, fy, fz = _to_face(lattice, i, p[0], u, 0), _to_face(lattice, j, p[1], v, 1), _to_face(lattice, k, p[2], w, 2)
+        fx, fy, fz = (
+            _to_face(lattice, i, p[0], u, 0),
+            _to_face(lattice, j, p[1], v, 1),
+            _to_face(lattice, k, p[2], w, 2),
+        )
         face = max(0.0, min(fx, fy, fz))
         crossing = face < piece
         d = face if crossing else piece

@@ -1,6 +1,6 @@
 """Photon histories from a source of rectangles to the energy that they leave in a lattice.
 
-A photon interacts not once but at many points of its way, evenly spaced in optical depth (with a random offset) and each
+A photon interacts not once but at many points of its way, evenly spaced in optical depth (with a random offset), each
 with the weight of an interaction there, ``exp(-depth) * spacing``; its scattered photon leaves from one of the points,
 chosen with just these probabilities, at full weight. Every electron that the points need is simulated once
 (`kernels.track`). After Kawrakow and Fippel, Phys Med Biol 45:2163 (2000), with evenly spaced instead of exponential
@@ -15,7 +15,7 @@ import numpy as np
 
 from kernels._jit import njit, njit_bare, njit_welded
 from kernels.electron import locate, transport
-from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, ROW, isotropic, push
+from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, ROW, Work, isotropic, push
 from kernels.photon import compton, dipole_cosine, enter
 from kernels.rng import seed_stream, uniform
 from kernels.track import PHOTONS, SEGMENTS, WAITING, Tracks, grow, replay
@@ -26,7 +26,7 @@ COMPTON, PHOTO, PAIR = 0, 1, 2
 # What an electron is needed for: a slot of tracks for each and every material.
 RECOIL, PHOTOELECTRON, PAIR_ELECTRON, PAIR_POSITRON = range(4)
 SLOTS = 4
-# Powers of the inverse of the root of x^5 = x + 1: photons fill field and spectrum evenly (Roberts 2018, the R sequence).
+# Powers of the inverse of the root of x^5 = x + 1: photons fill field and spectrum evenly (Roberts 2018).
 LEAPS = (0.8566748838545029, 0.7338918566271260, 0.6287067210378087, 0.5385972572236101)
 NUDGE = 1e-7  # mm past a face, so that the place is in the next voxel
 
@@ -53,8 +53,10 @@ class Emission(NamedTuple):
         Edges of the spectrum, MeV.
     probabilities : ndarray float64 (bins,)
         Running sum of the photon numbers in the bins, ending at 1.
-    isotropic : bool
-        Uniform in solid angle inside the rectangles, otherwise uniform in area at the isocentre plane.
+    softening : ndarray float64 (radii,)
+        Factor on the energy of photons at radii in the isocentre plane that are multiples of `softening_step`, mm; the
+        number of photons is divided by it, so that their energy together stays.
+    softening_step : float
     """
 
     position: np.ndarray
@@ -66,7 +68,8 @@ class Emission(NamedTuple):
     cumulative: np.ndarray
     energies: np.ndarray
     probabilities: np.ndarray
-    isotropic: bool
+    softening: np.ndarray
+    softening_step: float
 
 
 class Event(NamedTuple):
@@ -106,9 +109,7 @@ def emit(source, place, particle, state):
         edges = source.edges[n]
         x = edges[0] + (edges[1] - edges[0]) * s
         y = edges[2] + (edges[3] - edges[2]) * t
-        if not source.isotropic:
-            break
-        # Per solid angle, a plane at distance SAD thins out as the cube of the cosine.
+        # Photons are even in solid angle: their number in a plane at distance SAD thins out as the cube of the cosine.
         if uniform(state) < (1.0 + (x * x + y * y) / (source.sad * source.sad)) ** -1.5:
             break
         r, s, t = uniform(state), uniform(state), uniform(state)
@@ -127,7 +128,13 @@ def emit(source, place, particle, state):
     below = source.probabilities[e - 1] if e > 0 else 0.0
     part = (place[3] - below) / (source.probabilities[e] - below)
     particle[6] = source.energies[e] + (source.energies[e + 1] - source.energies[e]) * part
-    particle[7], particle[8], particle[9] = PHOTON, 1.0, 1.0
+    softer = 1.0
+    if source.softening.size > 1:
+        at = min(sqrt(x * x + y * y) / source.softening_step, source.softening.size - 1.001)
+        n = int(at)
+        softer = source.softening[n] + (at - n) * (source.softening[n + 1] - source.softening[n])
+    particle[6] *= softer
+    particle[7], particle[8], particle[9] = PHOTON, 1.0 / softer, 1.0 / softer
 
 
 @njit_welded
@@ -192,33 +199,39 @@ def _frame(event, cosine, c, s):
 
 
 @njit_welded
-def _electron(scene, tracks, event, what, kinetic, cosine, azimuth, photons, stack, top, state, out):
-    """Send an electron from the place and with the weight of `event.electron`; return (stack height, energy gone)."""
+def _electron(scene, tracks, event, product, photons, work, top):
+    """Send an electron from the place and with the weight of `event.electron`; return (stack height, energy gone).
+
+    `product` says what it is, its energy, polar cosine and azimuth.
+    """
+    what, kinetic, cosine, azimuth = product
     p, voxel = event.electron, event.voxel
     m = scene.medium.material[voxel[0], voxel[1], voxel[2]]
     kind = POSITRON if what == PAIR_POSITRON else ELECTRON
     slot = SLOTS * m + what
-    if tracks.count[slot, 2] != event.number[9]:
-        tracks.count[slot, 2] = int(event.number[9])
-        grow(scene.tables, tracks, slot, m, kinetic, kind, state)
+    if tracks.counts[slot, 2] != event.number[9]:
+        tracks.counts[slot, 2] = int(event.number[9])
+        grow(scene.tables, tracks, slot, m, kinetic, kind, work.state)
     c, s = event.circle[azimuth, 0], event.circle[azimuth, 1]
     _frame(event, cosine, c, s)
-    return replay(scene, tracks, slot, event.frame, p, voxel, photons, stack, top, state, out)
+    return replay(scene, tracks, slot, event.frame, p, voxel, photons, work, top)
 
 
 @njit_welded
-def _interact(scene, tracks, event, x, y, z, weight, photons, stack, top, state, out):
+def _interact(scene, tracks, event, place, weight, photons, work, top):
     """Let the present photon interact at a place with a weight; return (stack height, energy gone).
 
     `photons` says whether the photons that come of it go on.
     """
     medium, tables, number = scene.medium, scene.tables, event.number
     p, voxel = event.electron, event.voxel
-    p[0], p[1], p[2], p[8], p[9] = x, y, z, weight, number[1]
+    out = work.out
+    p[0], p[1], p[2] = place
+    p[8], p[9] = weight, number[1]
     locate(medium.lattice, p, voxel)
     i, j, k = voxel[0], voxel[1], voxel[2]
     m = medium.material[i, j, k]
-    azimuth = int(uniform(state) * AZIMUTHS)
+    azimuth = int(uniform(work.state) * AZIMUTHS)
     opposite = (azimuth + AZIMUTHS // 2) % AZIMUTHS
     gone = 0.0
     what, kinetic, cosine = RECOIL, number[0] - number[3], number[5]
@@ -228,8 +241,8 @@ def _interact(scene, tracks, event, x, y, z, weight, photons, stack, top, state,
         elif photons:
             _frame(event, number[4], event.circle[opposite, 0], event.circle[opposite, 1])
             f = event.frame[2]
-            top = push(stack, top, p, f[0], f[1], f[2], number[3], PHOTON)
-            stack[top - 1, 8] = number[1]
+            top = push(work.stack, top, p, f[0], f[1], f[2], number[3], PHOTON)
+            work.stack[top - 1, 8] = number[1]
     elif number[2] < event.share[m, 2] or number[0] <= 2.0 * ELECTRON_MASS:
         what, kinetic, cosine = PHOTOELECTRON, number[0], 1.0
     else:
@@ -238,21 +251,19 @@ def _interact(scene, tracks, event, x, y, z, weight, photons, stack, top, state,
         if kinetic <= tables.limits[m, ABSORBED] and what != PAIR_POSITRON:
             out[i, j, k] += weight * kinetic
         else:
-            top, lost = _electron(
-                scene, tracks, event, what, kinetic, cosine, azimuth, photons, stack, top, state, out
-            )
+            top, lost = _electron(scene, tracks, event, (what, kinetic, cosine, azimuth), photons, work, top)
             gone += lost
         if what != PAIR_ELECTRON:
             return top, gone
         what, kinetic, cosine, azimuth = PAIR_POSITRON, number[0] - 2.0 * ELECTRON_MASS - number[6], number[8], opposite
-        p[0], p[1], p[2] = x, y, z
+        p[0], p[1], p[2] = place
         voxel[0], voxel[1], voxel[2] = i, j, k
 
 
 @njit_bare
-def _fly(scene, tracks, event, p, spacing, stack, top, state, out):
+def _fly(scene, tracks, event, p, spacing, work, top):
     """Take the photon `p` through the lattice; return (stack height, weighted energy gone)."""
-    medium, lattice = scene.medium, scene.medium.lattice
+    medium, lattice, state, out = scene.medium, scene.medium.lattice, work.state, work.out
     nx, ny, nz = lattice.shape
     smallest = min(lattice.step[0], lattice.step[1], lattice.step[2])
     if p[6] <= scene.tables.photon_cut:
@@ -296,14 +307,12 @@ def _fly(scene, tracks, event, p, spacing, stack, top, state, out):
             dx = ((i + 1 - fx) if ru > 0.0 else (fx - i)) * lattice.step[0] * abs(ru)
             dy = ((j + 1 - fy) if rv > 0.0 else (fy - j)) * lattice.step[1] * abs(rv)
             dz = ((k + 1 - fz) if rw > 0.0 else (fz - k)) * lattice.step[2] * abs(rw)
-            d = min(dx, min(dy, dz)) + NUDGE
+            d = min(dx, dy, dz) + NUDGE
         until = passed + mu * d
         while depth < until:
             s = (depth - passed) / mu
-            going = n == chosen
-            top, lost = _interact(
-                scene, tracks, event, x + s * u, y + s * v, z + s * w, here, going, stack, top, state, out
-            )
+            place = (x + s * u, y + s * v, z + s * w)
+            top, lost = _interact(scene, tracks, event, place, here, n == chosen, work, top)
             gone += lost
             if spacing <= 0.0:
                 return top, gone
@@ -341,14 +350,19 @@ def scratch(materials):
         circle[n, 0] = cos(2.0 * pi * (n + 0.5) / AZIMUTHS)
         circle[n, 1] = sin(2.0 * pi * (n + 0.5) / AZIMUTHS)
     event = Event(
-        np.zeros(12), np.empty((materials, 4)), np.empty((3, 3)), np.empty((3, 3)), circle, np.empty(3, np.int64),
+        np.zeros(12),
+        np.empty((materials, 4)),
+        np.empty((3, 3)),
+        np.empty((3, 3)),
+        circle,
+        np.empty(3, np.int64),
         np.empty(ROW),
     )
     return tracks, event, np.empty((STACK, ROW))
 
 
 @njit
-def follow(scene, tracks, event, stack, top, state, out):
+def follow(scene, tracks, event, work, top):
     """Follow every particle on the stack to its end; return the weighted energy that left the lattice, MeV."""
     escaped = 0.0
     p = np.empty(ROW)
@@ -357,12 +371,12 @@ def follow(scene, tracks, event, stack, top, state, out):
     while top > 0:
         top -= 1
         for n in range(ROW):
-            p[n] = stack[top, n]
+            p[n] = work.stack[top, n]
         if p[7] == PHOTON:
-            top, gone = _fly(scene, tracks, event, p, spacing, stack, top, state, out)
+            top, gone = _fly(scene, tracks, event, p, spacing, work, top)
         else:
             locate(scene.medium.lattice, p, voxel)
-            top, gone = transport(scene, stack, top, p, voxel, state, out)
+            top, gone = transport(scene, work.stack, top, p, voxel, work.state, work.out)
         escaped += gone
         spacing = scene.spacing[1]
     return escaped
@@ -382,6 +396,7 @@ def simulate(scene, source, seed, batch, histories, out):
     state = np.empty(2, np.uint64)
     seed_stream(seed, batch, state)
     tracks, event, stack = scratch(scene.tables.photon.shape[0])
+    work = Work(stack, state, out)
     p = np.empty(ROW)
     place = np.empty(4)
     for a in range(4):
@@ -392,17 +407,28 @@ def simulate(scene, source, seed, batch, histories, out):
             place[a] += LEAPS[a]
             place[a] -= int(place[a])
         emit(source, place, p, state)
-        totals[0] += p[6]
+        totals[0] += p[8] * p[6]
         d = enter(scene.medium.lattice, p[0], p[1], p[2], p[3], p[4], p[5])
         if d < 0.0:
-            totals[1] += p[6]
+            totals[1] += p[8] * p[6]
             continue
         for n in range(ROW):
             stack[0, n] = p[n]
         for a in range(3):
             stack[0, a] += (d + NUDGE) * p[3 + a]
-        totals[1] += follow(scene, tracks, event, stack, 1, state, out)
+        totals[1] += follow(scene, tracks, event, work, 1)
     return totals
+
+
+@njit
+def add_batch(batch, total, squares):
+    """Add a batch to the sum and the sum of squares, all of one shape; the batch is set to zero."""
+    b, t, s = batch.reshape(-1), total.reshape(-1), squares.reshape(-1)
+    for n in range(b.size):
+        if b[n] != 0.0:
+            t[n] += b[n]
+            s[n] += b[n] * b[n]
+            b[n] = 0.0
 
 
 @njit
@@ -418,10 +444,10 @@ def fano(scene, energy, seed, batch, histories, out):
         Energy that left the lattice or was dropped, MeV.
     """
     medium = scene.medium
-    nx, ny, nz = medium.lattice.shape
     state = np.empty(2, np.uint64)
     seed_stream(seed, batch, state)
     tracks, event, stack = scratch(scene.tables.photon.shape[0])
+    work = Work(stack, state, out)
     p = event.electron
     densest = medium.density.max()
     gone = 0.0
@@ -441,9 +467,7 @@ def fano(scene, energy, seed, batch, histories, out):
             top, left = transport(scene, stack, 0, p, event.voxel, state, out)
         else:
             _across(event, p)
-            top, left = _electron(
-                scene, tracks, event, RECOIL, energy, 1.0, 0, False, stack, 0, state, out
-            )
+            top, left = _electron(scene, tracks, event, (RECOIL, energy, 1.0, 0), False, work, 0)
         gone += left
         while top > 0:
             top -= 1

@@ -85,6 +85,24 @@ class Scene(NamedTuple):
     spacing: np.ndarray
 
 
+class Work(NamedTuple):
+    """What a batch works with.
+
+    Attributes
+    ----------
+    stack : ndarray float64 (n, ROW)
+        Particles that wait.
+    state : ndarray uint64 (2,)
+        Of the random stream.
+    out : ndarray float32 (nx, ny, nz)
+        Absorbed energy, MeV.
+    """
+
+    stack: np.ndarray
+    state: np.ndarray
+    out: np.ndarray
+
+
 @njit_bare
 def turn(u, v, w, cosine, azimuth):
     """Return the direction (u, v, w) deflected by a polar cosine and an azimuth."""

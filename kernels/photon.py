@@ -42,7 +42,7 @@ def compton(energy, state):
 
 @njit_bare
 def dipole_cosine(kinetic, state):
-    """Return the polar cosine of the leading-order angular distribution 1/(1 - beta cos)^2 of pairs and bremsstrahlung."""
+    """Return a polar cosine from 1/(1 - beta cos)^2, the leading order of pairs and bremsstrahlung."""
     total = kinetic + ELECTRON_MASS
     beta = sqrt(kinetic * (kinetic + 2.0 * ELECTRON_MASS)) / total
     r = 2.0 * uniform(state) - 1.0

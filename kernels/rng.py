@@ -1,7 +1,7 @@
 """Random streams for Monte Carlo: xoroshiro128+, one stream a (seed, batch), independent of the number of threads.
 
-Blackman and Vigna, "Scrambled linear pseudorandom number generators" (ACM Trans Math Softw 2021;47:36), constants 24, 16,
-37; seeded by splitmix64 (Steele, Lea, Flood 2014), whose outputs for different (seed, stream) never share a state.
+Blackman and Vigna, "Scrambled linear pseudorandom number generators" (ACM Trans Math Softw 2021;47:36), constants 24,
+16, 37; seeded by splitmix64 (Steele, Lea, Flood 2014), whose outputs for different (seed, stream) never share a state.
 """
 
 import numpy as np

@@ -19,20 +19,19 @@ import numpy as np
 from kernels._jit import njit_bare, njit_welded
 from kernels.electron import (
     bending_radius,
-    collision,
     brems_energy,
+    collision,
+    field_turn,
     locate,
     moller_cosine,
     moller_energy,
     move,
     plan_step,
-    field_turn,
-    stop,
     transport,
     voxel_index,
     walk,
 )
-from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, KNOCKED, POSITRON, ROW, isotropic, push_photon, turn
+from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, KNOCKED, PHOTON, POSITRON, ROW, isotropic, turn
 from kernels.photon import dipole_cosine
 from kernels.rng import uniform
 
@@ -55,7 +54,7 @@ class Tracks(NamedTuple):
     bend : ndarray float64 (slots, SEGMENTS, 5)
         How the field turns each segment: cosine and sine half-way, chord and length (mm), turn at the end (rad).
     photon : ndarray float64 (slots, PHOTONS, 5)
-    count : ndarray int64 (slots, 3)
+    counts : ndarray int64 (slots, 3)
         Segments, photons, and the photon history that the track was made for.
     extent : ndarray float64 (slots, 3)
         Farthest spot and longest path from the start, g/cm2; mm per g/cm2 that `bend` is for.
@@ -71,7 +70,7 @@ class Tracks(NamedTuple):
     spot: np.ndarray
     bend: np.ndarray
     photon: np.ndarray
-    count: np.ndarray
+    counts: np.ndarray
     extent: np.ndarray
     end: np.ndarray
     waiting: np.ndarray
@@ -102,11 +101,11 @@ def _add(tracks, slot, n, p, start, mass, lost, state):
 
 @njit_welded
 def _emit(tracks, slot, at, u, v, w, energy):
-    n = tracks.count[slot, 1]
+    n = tracks.counts[slot, 1]
     if n < PHOTONS:
         row = tracks.photon[slot, n]
         row[AT], row[PX], row[PY], row[PZ], row[ENERGY] = at, u, v, w, energy
-        tracks.count[slot, 1] = n + 1
+        tracks.counts[slot, 1] = n + 1
 
 
 @njit_bare
@@ -122,7 +121,7 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
     waiting[0, 5], waiting[0, 6], waiting[0, 7], waiting[0, 8] = 1.0, kinetic, kind, -1.0
     top = 1
     n = 0
-    tracks.count[slot, 1] = 0
+    tracks.counts[slot, 1] = 0
     tracks.extent[slot, 0], tracks.extent[slot, 1], tracks.extent[slot, 2] = 0.0, 0.0, 0.0
     p = tracks.present
     while top > 0:
@@ -158,7 +157,7 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
         else:
             n = 0
             break
-    tracks.count[slot, 0] = n
+    tracks.counts[slot, 0] = n
     tracks.extent[slot, 0] = tracks.extent[slot, 0] ** 0.5
 
 
@@ -184,7 +183,7 @@ def _collide(tables, m, tracks, slot, p, last, what, top, state):
 
 
 @njit_welded
-def replay(scene, tracks, slot, frame, p, voxel, photons, stack, top, state, out):
+def replay(scene, tracks, slot, frame, p, voxel, photons, work, top):
     """Replay a track from the place of `p` with the axes `frame`.
 
     Parameters
@@ -200,8 +199,9 @@ def replay(scene, tracks, slot, frame, p, voxel, photons, stack, top, state, out
         Where it is.
     photons : bool
         Whether photons of the track go on the stack (with the full weight).
-    stack, top, state, out
-        See `kernels.electron.transport`.
+    work : Work
+    top : int
+        Height of the stack.
 
     Returns
     -------
@@ -214,16 +214,16 @@ def replay(scene, tracks, slot, frame, p, voxel, photons, stack, top, state, out
     smallest = min(lattice.step[0], lattice.step[1], lattice.step[2])
     room = scene.medium.clearance[i, j, k] * smallest
     if scene.strength == 0.0 and scale * tracks.extent[slot, 0] < room:
-        _score_straight(scene, tracks, slot, frame, p, scale, out)
-        if not photons or tracks.count[slot, 1] == 0:
+        _score_straight(scene, tracks, slot, frame, p, scale, work.out)
+        if not photons or tracks.counts[slot, 1] == 0:
             return top, 0.0
-        return _photons_straight(tracks, slot, frame, p, scale, stack, top), 0.0
-    if scene.strength > 0.0 and scale * tracks.extent[slot, 1] < room and not (photons and tracks.count[slot, 1] > 0):
+        return _photons_straight(tracks, slot, frame, p, scale, work.stack, top), 0.0
+    if scene.strength > 0.0 and scale * tracks.extent[slot, 1] < room and not (photons and tracks.counts[slot, 1] > 0):
         if tracks.extent[slot, 2] != scale:
             _bend(tracks, slot, scale, scene.strength)
-        _score_bent(scene, tracks, slot, frame, p, out)
+        _score_bent(scene, tracks, slot, frame, p, work.out)
         return top, 0.0
-    return _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, stack, top, state, out)
+    return _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, work, top)
 
 
 @njit_welded
@@ -240,7 +240,7 @@ def _score_straight(scene, tracks, slot, frame, p, scale, out):
     az, bz, cz = frame[0, 2] * iz, frame[1, 2] * iz, frame[2, 2] * iz
     weight = p[8]
     spot = tracks.spot[slot]
-    for n in range(tracks.count[slot, 0]):
+    for n in range(tracks.counts[slot, 0]):
         a, b, c = spot[n, 0], spot[n, 1], spot[n, 2]
         i = int(x0 + ax * a + bx * b + cx * c)
         j = int(y0 + ay * a + by * b + cy * c)
@@ -252,7 +252,7 @@ def _score_straight(scene, tracks, slot, frame, p, scale, out):
 def _bend(tracks, slot, scale, strength):
     """Write how a field turns the segments of a track in a density of ``10 / scale`` g/cm3."""
     tracks.extent[slot, 2] = scale
-    for n in range(tracks.count[slot, 0]):
+    for n in range(tracks.counts[slot, 0]):
         segment, bend = tracks.segment[slot, n], tracks.bend[slot, n]
         parent = int(segment[PARENT])
         before = tracks.bend[slot, parent, 4] if parent >= 0 else 0.0
@@ -265,7 +265,7 @@ def _bend(tracks, slot, scale, strength):
 
 @njit_welded
 def _score_bent(scene, tracks, slot, frame, p, out):
-    """Score a track in a field where nothing changes: positions along the rows of ``scene.field``, then in the lattice."""
+    """Score a track in a field where nothing changes: places along the rows of ``scene.field``, then in the lattice."""
     lattice, field = scene.medium.lattice, scene.field
     ix, iy, iz = 1.0 / lattice.step[0], 1.0 / lattice.step[1], 1.0 / lattice.step[2]
     x0 = (p[0] - lattice.origin[0]) * ix + 0.5
@@ -280,7 +280,7 @@ def _score_bent(scene, tracks, slot, frame, p, out):
     f20, f21, f22 = _seen(field, frame[2, 0], frame[2, 1], frame[2, 2])
     weight = p[8]
     segment, bend, end, lost = tracks.segment[slot], tracks.bend[slot], tracks.end, tracks.spot[slot]
-    for n in range(tracks.count[slot, 0]):
+    for n in range(tracks.counts[slot, 0]):
         parent = int(segment[n, PARENT])
         a, b, c = 0.0, 0.0, 0.0
         if parent >= 0:
@@ -320,30 +320,35 @@ def _world(frame, a, b, c):
 
 @njit_bare
 def _photons_straight(tracks, slot, frame, p, scale, stack, top):
-    for n in range(tracks.count[slot, 1]):
+    for n in range(tracks.counts[slot, 1]):
         row = tracks.photon[slot, n]
         # The end of a segment: its spot and the rest of the way.
         at = int(row[AT])
         segment, spot = tracks.segment[slot, at], tracks.spot[slot, at]
         rest = (1.0 - segment[PLACE]) * segment[MASS]
-        x, y, z = _world(frame, spot[0] + rest * segment[DX], spot[1] + rest * segment[DY], spot[2] + rest * segment[DZ])
-        u, v, w = _world(frame, row[PX], row[PY], row[PZ])
-        top = _photon_at(p, p[0] + scale * x, p[1] + scale * y, p[2] + scale * z, u, v, w, row[ENERGY], stack, top)
+        x = spot[0] + rest * segment[DX]
+        y = spot[1] + rest * segment[DY]
+        z = spot[2] + rest * segment[DZ]
+        x, y, z = _world(frame, scale * x, scale * y, scale * z)
+        direction = _world(frame, row[PX], row[PY], row[PZ])
+        top = _photon_at(p, (p[0] + x, p[1] + y, p[2] + z), direction, row[ENERGY], stack, top)
     return top
 
 
 @njit_welded
-def _photon_at(p, x, y, z, u, v, w, energy, stack, top):
+def _photon_at(p, place, direction, energy, stack, top):
     if top >= stack.shape[0]:
         return top
     row = stack[top]
-    row[0], row[1], row[2], row[3], row[4], row[5] = x, y, z, u, v, w
-    row[6], row[7], row[8], row[9] = energy, 0.0, p[9], p[9]
+    row[0], row[1], row[2] = place
+    row[3], row[4], row[5] = direction
+    row[6], row[7], row[8], row[9] = energy, PHOTON, p[9], p[9]
     return top + 1
 
 
 @njit_bare
-def _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, stack, top, state, out):
+def _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, work, top):
+    out = work.out
     medium, lattice = scene.medium, scene.medium.lattice
     axis = scene.field[2]
     smallest = min(lattice.step[0], lattice.step[1], lattice.step[2])
@@ -351,7 +356,7 @@ def _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, stack, top
     x0, y0, z0 = p[0], p[1], p[2]
     gone = 0.0
     m = medium.material[voxel[0], voxel[1], voxel[2]]
-    for n in range(tracks.count[slot, 0]):
+    for n in range(tracks.counts[slot, 0]):
         segment = tracks.segment[slot, n]
         parent = int(segment[PARENT])
         turned = 0.0
@@ -394,19 +399,19 @@ def _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, stack, top
                     if change == 2:
                         gone += p[8] * (p[6] + (2.0 * ELECTRON_MASS if p[7] == POSITRON else 0.0))
                     else:
-                        top, left = transport(scene, stack, top, p, voxel, state, out)
+                        top, left = transport(scene, work.stack, top, p, voxel, work.state, out)
                         gone += left
                     continue
             if scene.strength > 0.0:
                 turned += length / radius
         end[n, 0], end[n, 1], end[n, 2], end[n, 3] = p[0], p[1], p[2], turned
     if photons:
-        for n in range(tracks.count[slot, 1]):
+        for n in range(tracks.counts[slot, 1]):
             row = tracks.photon[slot, n]
-            at = int(row[AT])
-            if end[at, 3] < 1e20:
+            last = end[int(row[AT])]
+            if last[3] < 1e20:
                 u, v, w = _world(frame, row[PX], row[PY], row[PZ])
-                if end[at, 3] != 0.0:
-                    u, v, w = field_turn(u, v, w, axis, end[at, 3])
-                top = _photon_at(p, end[at, 0], end[at, 1], end[at, 2], u, v, w, row[ENERGY], stack, top)
+                if last[3] != 0.0:
+                    u, v, w = field_turn(u, v, w, axis, last[3])
+                top = _photon_at(p, (last[0], last[1], last[2]), (u, v, w), row[ENERGY], work.stack, top)
     return top, gone

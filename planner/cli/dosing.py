@@ -28,6 +28,28 @@ def dose(
     ignore_field: Annotated[
         bool, typer.Option("--ignore-field", help="Compute as if there were no magnetic field; the result says so.")
     ] = False,
+    histories: Annotated[
+        int | None, typer.Option("--histories", min=1, help="Monte Carlo: photons to simulate.", show_default=False)
+    ] = None,
+    uncertainty_percent: Annotated[
+        float,
+        typer.Option(
+            "--uncertainty-percent", min=0.01, help="Monte Carlo: what to reach (1 sigma) without --histories."
+        ),
+    ] = 1.0,
+    region: Annotated[
+        Path | None,
+        typer.Option(
+            "--region", help="Mask where it is to be reached; else above half the maximum.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Monte Carlo: random seed.")] = 1,
+    uncertainty_out: Annotated[
+        Path | None, typer.Option("--uncertainty-out", help="Standard deviation to write, Gy.", show_default=False)
+    ] = None,
+    materials: Annotated[
+        Path | None, typer.Option("--materials", help="Labels of materials; 0: by density.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Compute the dose of a list of open fields on a density volume.
@@ -35,8 +57,18 @@ def dose(
     Each [[beam]] has machine, isocentre_mm, gantry_deg, couch_deg, collimator_deg (IEC 61217, head-first supine),
     one of field_mm = [x, y], radius_mm, [beam.leaves], and weight (MU; photons into the field for a point source).
     """
-    from planner.cli.doses import dose_of
+    from planner.cli.doses import Request, dose_of
     from planner.cli.measures import show
 
-    options = {"air": surround is Surround.AIR, "ignore_field": ignore_field}
-    show(dose_of(beams, density, out, engine, options), as_json)
+    request = Request(
+        engine=engine,
+        air=surround is Surround.AIR,
+        ignore_field=ignore_field,
+        histories=histories,
+        uncertainty_percent=uncertainty_percent,
+        region=region,
+        seed=seed,
+        uncertainty_out=uncertainty_out,
+        materials=materials,
+    )
+    show(dose_of(beams, density, out, request), as_json)

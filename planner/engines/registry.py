@@ -2,10 +2,11 @@
 
 from planner.engines.base import Engine
 from planner.engines.cone import CollapsedCone
+from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.pencil import PencilBeam
 from planner.treatment.errors import InputError, unknown_name
 
-ENGINES: dict[str, Engine] = {"cone": CollapsedCone(), "pencil": PencilBeam()}
+ENGINES: dict[str, Engine] = {"cone": CollapsedCone(), "monte_carlo": MonteCarlo(), "pencil": PencilBeam()}
 
 
 def engine_named(name: str, source: str = "engine", where: str = "") -> Engine:

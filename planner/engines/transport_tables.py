@@ -116,7 +116,7 @@ def _two_pieces(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _moller(electrons_per_gram: float, cut: float, energy: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return cross section, energy loss, first and second transport cross section of Moller collisions above the cut."""
+    """Return cross section, energy loss, first and second transport cross section of Moller collisions above a cut."""
     out = np.zeros((4, len(energy)))
     for n in np.flatnonzero(energy > 2.0 * cut):
         t = energy[n]

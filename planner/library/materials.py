@@ -19,12 +19,11 @@ class _Entry(Frozen):
     """One material of the file, in grams per gram of media of ``media.csv`` or of one element."""
 
     name: str
-    media: dict[str, float] = {}
+    label: int = Field(gt=0)
+    media: dict[str, float] = Field(default_factory=dict)
     element: int | None = None
     density_g_cm3: float = Field(gt=0)
     density_from: float | None = None
-    density_to: float | None = None
-    labels: tuple[str, ...] = ()
     source: str
     status: str
 
@@ -38,7 +37,7 @@ class _Entry(Frozen):
 
 
 class _Element(Frozen):
-    """What the stopping power of an element that is no medium of the tables takes (Sternheimer, Berger, Seltzer 1984)."""
+    """What the stopping power of an element takes (Sternheimer, Berger, Seltzer 1984)."""
 
     symbol: str
     atomic_mass: float
@@ -80,7 +79,11 @@ class Material(NamedTuple):
     def atoms(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Atomic numbers, mass fractions and atomic masses."""
         if self.element:
-            return np.array([float(self.element)]), np.ones(1), np.array([_file().element[str(self.element)].atomic_mass])
+            return (
+                np.array([float(self.element)]),
+                np.ones(1),
+                np.array([_file().element[str(self.element)].atomic_mass]),
+            )
         elements = _elements()
         fraction = np.zeros(len(elements))
         for name, share in self.media:
@@ -133,6 +136,31 @@ def by_density(density: np.ndarray) -> tuple[list[str], np.ndarray]:
     starts = np.array([start for start, _ in ranges])
     index = np.clip(np.searchsorted(starts, density, side="right") - 1, 0, len(ranges) - 1)
     return [name for _, name in ranges], index.astype(np.uint8)
+
+
+def by_label(labels: np.ndarray, density: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Return the materials of a volume of labels; where the label is 0, those that the densities stand for.
+
+    Raises
+    ------
+    InputError
+        If a number is no label of ``materials.toml``.
+    """
+    entries = _file().material
+    names, index = by_density(density)
+    numbers = np.rint(labels).astype(np.int64)
+    known = {entry.label: entry.name for entry in entries}
+    unknown = sorted(set(np.unique(numbers).tolist()) - {0, *known})
+    if unknown:
+        listed = ", ".join(f"{label} {name}" for label, name in sorted(known.items()))
+        raise InputError("materials", "labels", f"unknown label {unknown[0]}. Known: 0 by density, {listed}")
+    for label, name in known.items():
+        here = numbers == label
+        if here.any():
+            if name not in names:
+                names.append(name)
+            index[here] = names.index(name)
+    return names, index
 
 
 def photon_cross_sections(material: Material, energies_mev: np.ndarray) -> np.ndarray:
