@@ -214,6 +214,10 @@ def _electron(scene, tracks, event, product, photons, work, top):
         grow(scene.tables, tracks, slot, m, kinetic, kind, work.state)
     c, s = event.circle[azimuth, 0], event.circle[azimuth, 1]
     _frame(event, cosine, c, s)
+    if tracks.counts[slot, 0] == 0:
+        # Too long a track: every one of these electrons goes its own way.
+        p[3], p[4], p[5], p[6], p[7] = event.frame[2, 0], event.frame[2, 1], event.frame[2, 2], kinetic, kind
+        return transport(scene, work.stack, top, p, voxel, work.state, work.out)
     return replay(scene, tracks, slot, event.frame, p, voxel, photons, work, top)
 
 

@@ -112,7 +112,7 @@ def _emit(tracks, slot, at, u, v, w, energy):
 def grow(tables, tracks, slot, m, kinetic, kind, state):
     """Simulate in `slot` the track of an electron or positron of energy `kinetic` in material `m`.
 
-    A track too long for its slot (none was ever seen) is given up: then it has no segments.
+    A track too long for its slot (electrons of many MeV that are followed closely) is given up: it has no segments.
     """
     # Here a particle's weight column holds its parent segment and the last one the mass length that it has gone.
     waiting = tracks.waiting

@@ -19,7 +19,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("dose")(dose)
 
 
-def dose(
+def dose(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
     beams: Annotated[Path, typer.Argument(help="TOML: a list of [[beam]].", show_default=False)],
     density: Annotated[Path, typer.Option("--density", help="Mass density (NIfTI), g/cm3.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="Dose to write (.nii.gz), Gy.", show_default=False)],
@@ -33,15 +33,11 @@ def dose(
     ] = None,
     uncertainty_percent: Annotated[
         float,
-        typer.Option(
-            "--uncertainty-percent", min=0.01, help="Monte Carlo: what to reach (1 sigma) without --histories."
-        ),
+        typer.Option("--uncertainty-percent", min=0.01, help="Monte Carlo: to be reached (1 sigma)."),
     ] = 1.0,
     region: Annotated[
         Path | None,
-        typer.Option(
-            "--region", help="Mask where it is to be reached; else above half the maximum.", show_default=False
-        ),
+        typer.Option("--region", help="Mask where; else above half the maximum.", show_default=False),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Monte Carlo: random seed.")] = 1,
     uncertainty_out: Annotated[

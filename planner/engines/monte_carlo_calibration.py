@@ -27,7 +27,7 @@ _NEEDLE_MM = 0.02
 def fluence_per_mu(machine: Machine, reference: Calibration, seed: int) -> tuple[float, float]:
     """Return the fluence (1/mm2, on the axis at the isocentre, in vacuum) of a monitor unit, and its uncertainty.
 
-    The uncertainty is relative, one sigma. The field of a machine with a magnet is left out: its calibration states the dose without it.
+    The uncertainty is relative, one sigma. The field of a magnet is left out: the calibration states the dose without.
     """
     count = int(_PHANTOM_MM / _STEP_MM) | 1
     low = -(count // 2) * _STEP_MM
