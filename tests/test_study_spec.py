@@ -151,6 +151,8 @@ def test_constants_are_listed_once_with_source_and_status(tmp_path):
     rows = study_of(tmp_path, GOOD).constants()
     assert len({row["name"] for row in rows}) == len(rows) > 100
     assert all(row["source"] and row["status"] in {"published", "fitted", "assumed"} for row in rows)
+    fitted = {row["name"] for row in rows if row["status"] == "fitted"}
+    assert {"engine.cone.range_scale", "engine.cone.range_power", "engine.cone.open_air"} <= fitted
     # Not one of them belongs to a strategy that the study does not name.
     assert not any("direct_postop" in row["name"] for row in rows)
 

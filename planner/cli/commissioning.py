@@ -1,7 +1,7 @@
 """What the command ``validate`` computes, prints and writes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from planner.engines.registry import ENGINES, engine_named
+from planner.engines.registry import ENGINES, constants_of, engine_named
 from planner.report.commissioning import validation_page, write_commissioning
 from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
@@ -42,9 +42,10 @@ def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Pa
         for each in engines:
             typer.echo(f"machines: {each.name}", err=True)
             rows += [check.as_row() for check in machine_checks(each.name)]
-    write_commissioning(done, rows, out)
+    constants = constants_of(each.name for each in engines)
+    write_commissioning(done, rows, constants, out)
     if markdown is not None:
-        markdown.write_text(as_markdown(rows), encoding="utf-8")
+        markdown.write_text(as_markdown(rows, constants), encoding="utf-8")
     return rows
 
 
@@ -60,11 +61,14 @@ def show(rows: Sequence[Row], out: Path, as_json: bool) -> None:
     typer.echo(f"{sum(row.passed for row in rows)} of {len(rows)} met; {out}")
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """Return ``docs/validation.md``: the verdicts as a table, what they mean, and what is not validated."""
+def as_markdown(rows: Sequence[Row], constants: Sequence[Mapping[str, str]]) -> str:
+    """Return ``docs/validation.md``: verdicts and constants as tables, what they mean, and what is not validated."""
     head = "| case | engine | quantity | ours | reference | 1 sigma | tolerance | verdict |\n"
     head += "|---|---|---|---:|---:|---:|---|---|\n"
-    return validation_page(head + "".join(f"| {' | '.join(_cells(row))} |\n" for row in rows))
+    verdicts = head + "".join(f"| {' | '.join(_cells(row))} |\n" for row in rows)
+    listed = "| constant | value | status | source |\n|---|---:|---|---|\n"
+    listed += "".join(f"| `{c['name']}` | {c['value']} | {c['status']} | {c['source']} |\n" for c in constants)
+    return validation_page(verdicts, listed)
 
 
 def _cells(row: Row) -> list[str]:

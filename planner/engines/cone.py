@@ -20,6 +20,7 @@ from planner import __version__
 from planner.engines.base import Capability, ignores_field
 from planner.engines.beam_model import fluence_map, per_photon, soften
 from planner.engines.cone_kernel import ConeKernel, cone_kernel
+from planner.engines.cone_physics import cone_physics
 from planner.engines.cone_rays import Cones, dominant, layouts, rays_along, rings_about, shares, sphere
 from planner.engines.cone_sources import Released, normalised, pack, released_of
 from planner.engines.fluence import fluence_plane
@@ -32,9 +33,9 @@ from planner.treatment.machine import Calibration, Machine
 
 GY_PER_MEV_MM3 = 1.602176634e-7
 """Dose of 1 MeV/mm3 at 1 g/cm3, Gy."""
+# Numerical: beams whose axes are closer than this share one table of kernels, tilted to second order.
 _GROUP_DEG = 9.0
-LEAST_FLUENCE = 0.01
-"""Cells outside a field with less of its highest fluence (leakage, head scatter far off) are left out."""
+# Numerical: rays that one task sweeps, rays that a fan has outside its field, and the water cube of the calibration.
 _RAYS_PER_SWEEP = 16
 _FAN_MARGIN = 2
 _PHANTOM_MM, _CALIBRATION_STEP_MM = 300.0, 4.0
@@ -159,7 +160,7 @@ class CollapsedCone:
         point = machine.kind == "point"
         per_weight = per_photon(beam.bixels, machine.sad_mm.value) if point else self._photons_per_mu(machine)
         fluence = fluence_map(beam.bixels, machine, per_weight)
-        edges, cells = fluence.trimmed(weight, LEAST_FLUENCE)
+        edges, cells = fluence.trimmed(weight, cone_physics().least_fluence.value)
         return fluence_plane(edges, cells, fluence.blur_mm)
 
     def _photons_per_mu(self, machine: Machine) -> float:

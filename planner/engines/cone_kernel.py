@@ -16,18 +16,15 @@ import numpy as np
 
 from kernels.cone import RATES
 from kernels.terma import ReleaseTable
+from planner.engines.cone_physics import cone_physics
 from planner.library.tables import attenuation, energy_deposition, spectrum
 from planner.treatment.machine import AliRogers
 
+# Numerical: where the deep spectrum is taken, the fields whose output the cones keep, depths of the release table,
+# parts of an energy bin, radial bins beyond a head, and the fields whose output the fit of each kernel keeps.
 DEEP_MM = 200.0
 WIDTHS_MM = (9.0, 9.0, 90.0, 90.0)
 """Field widths, for the four fields of released energy, whose output a finite set of directions must keep."""
-RANGE_POWER = 1.25
-"""Electron ranges grow as this power of the photon energy: primary kernels are stretched so between tabulated energies.
-Fitted to `edk_6MV` against its own monoenergetic parts: cumulative energy within 0.15 % of the photon's energy."""
-RANGE_SCALE = 0.95
-"""Factor on the radii of the primary kernels, fitted to the 1x1 and 3x3 cm fields of the EGSnrc reference: output,
-shoulder and tail of the penumbra. It absorbs the blur of 1 mm voxels and the cut-off of electrons at 189 keV there."""
 _BONE = "bone_cortical_icrp"
 _DEPTHS_MM = (np.arange(0.0, 802.0, 2.0), np.arange(0.0, 205.0, 4.0))
 _PARTS_OF_BIN = 4
@@ -99,13 +96,13 @@ def _coefficients(medium: str, energies: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def point_kernel(energy: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the primary and scatter kernels (theta, r) of one photon energy, each as fractions of its own energy."""
-    table = energy_deposition()
+    table, physics = energy_deposition(), cone_physics()
     position = np.interp(np.log(energy), np.log(table.energies_mev), np.arange(len(table.energies_mev)))
     lower = min(int(position), len(table.energies_mev) - 2)
     shape = table.primary.shape[1:]
     mixed_primary, mixed_scatter = np.zeros(shape), np.zeros(shape)
     for index, weight in ((lower, lower + 1 - position), (lower + 1, position - lower)):
-        stretch = RANGE_SCALE * (energy / table.energies_mev[index]) ** RANGE_POWER
+        stretch = physics.range_scale.value * (energy / table.energies_mev[index]) ** physics.range_power.value
         primary, scatter = table.primary[index], table.scatter[index]
         mixed_primary += weight * _stretched(primary, table.r_edges_mm, stretch) / primary.sum()
         mixed_scatter += weight * scatter / (1.0 - primary.sum())

@@ -13,6 +13,7 @@ import numpy as np
 from kernels.cone import FIELDS, RATES, SLOWEST_RATE, Layout, Rays
 from planner.engines.cone_kernel import WIDTHS_MM, ConeKernel
 
+# Numerical: directions and the tables of kernels over the angle, not physics.
 _RING_EDGES_DEG = (0, 4, 8, 12, 16, 20, 25, 30, 36, 42, 49, 56, 64, 73, 83, 95, 110, 130, 155, 180)
 _RING_COUNTS = (4, 6, 8, 10, 10, 12, 12, 14, 14, 14, 14, 14, 14, 14, 12, 12, 10, 8, 4)
 _GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))

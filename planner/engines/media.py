@@ -10,15 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from planner.engines.cone_physics import cone_physics
+
 TISSUE, BONE, GAS = 1.1, 1.85, 0.05
 """g/cm3: soft tissues end near 1.1 (ICRU 46); cortical bone 1.85 (reference data); air is 0.0012."""
 AIR_ELECTRONS = 0.49919 / 0.55508
 """Electrons per gram relative to water: Z/A of ``library/physics/media.csv``."""
-OPEN_AIR = 0.60
-"""Deposited energy per gram in wide gas spaces, relative to water in the same cones. A kernel method does not know that
-part of the electrons in matter have been scattered back; next to a wide gap those are missing. Fitted to the mean dose
-in the 2 cm gap of reference case c1 (EGSnrc, no field)."""
-_NEAR_MM = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +44,12 @@ def media_of(density: np.ndarray, spacing_mm: tuple[float, float, float]) -> Med
     water = np.where(gas, AIR_ELECTRONS * density, density - bone)
     stopping = density
     if gas.any():
+        physics = cone_physics()
         # Vacuum around the volume is as open as gas.
-        box = [max(1, round(_NEAR_MM / step) | 1) for step in spacing_mm]
+        box = [max(1, round(physics.open_air_mm.value / step) | 1) for step in spacing_mm]
         share = uniform_filter(gas.astype(np.float32), box, mode="nearest")
         openness = np.clip(2.0 * share, 0.0, 1.0)
-        stopping = np.where(gas, density * (AIR_ELECTRONS + openness * (OPEN_AIR - AIR_ELECTRONS)), density)
+        stopping = np.where(
+            gas, density * (AIR_ELECTRONS + openness * (physics.open_air.value - AIR_ELECTRONS)), density
+        )
     return Media(*(np.ascontiguousarray(part, dtype=np.float32) for part in (water, bone, stopping)))

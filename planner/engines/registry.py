@@ -1,11 +1,19 @@
 """All engines, by name."""
 
+from collections.abc import Callable, Iterable
+
+from pydantic import BaseModel
+
+from planner import library
 from planner.engines.base import Engine
 from planner.engines.cone import CollapsedCone
+from planner.engines.cone_physics import cone_physics
 from planner.engines.pencil import PencilBeam
 from planner.treatment.errors import InputError, unknown_name
 
 ENGINES: dict[str, Engine] = {"cone": CollapsedCone(), "pencil": PencilBeam()}
+_PHYSICS: dict[str, dict[str, Callable[[], BaseModel]]] = {"cone": {"cone": cone_physics}}
+"""Constants that an engine rests on beside tables: by engine, what they are called and what gives them."""
 
 
 def engine_named(name: str, source: str = "engine", where: str = "") -> Engine:
@@ -25,3 +33,9 @@ def engine_named(name: str, source: str = "engine", where: str = "") -> Engine:
     if name not in ENGINES:
         raise InputError(source, where, unknown_name("engine", name, ENGINES))
     return ENGINES[name]
+
+
+def constants_of(engines: Iterable[str]) -> list[dict[str, str]]:
+    """Return ``{name, value, source, status}`` of every constant that engines rest on beside tables, each once."""
+    groups = {group: physics for name in engines for group, physics in _PHYSICS.get(name, {}).items()}
+    return [row for group, physics in groups.items() for row in library.constants(physics(), f"engine.{group}.")]

@@ -1,7 +1,7 @@
 """The commissioning report of the engines: verdicts and curves on one page, from comparisons only."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from planner.validation.compare import Comparison, Row
 OURS, THEIRS = "#0072b2", "#333333"  # colour-blind safe (Okabe and Ito)
 
 
-def write_commissioning(comparisons: Sequence[Comparison], rows: Sequence[Row], out: Path) -> Path:
+def write_commissioning(
+    comparisons: Sequence[Comparison], rows: Sequence[Row], constants: Sequence[Mapping[str, str]], out: Path
+) -> Path:
     """Write the page and return its path.
 
     Parameters
@@ -26,11 +28,14 @@ def write_commissioning(comparisons: Sequence[Comparison], rows: Sequence[Row], 
         Cases with curves.
     rows : sequence of Row
         All verdicts, those of the comparisons included.
+    constants : sequence of mapping
+        ``name, value, source, status`` of what the engines rest on beside tables.
     out : Path
     """
     environment = Environment(loader=PackageLoader("planner.report"), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("commissioning.html.j2").render(
         rows=rows,
+        constants=constants,
         cases=[
             (c.case.title, c.engine, [Markup(_curve(c, n)) for n in range(len(c.case.curves))]) for c in comparisons
         ],
@@ -42,10 +47,13 @@ def write_commissioning(comparisons: Sequence[Comparison], rows: Sequence[Row], 
     return out
 
 
-def validation_page(table: str) -> str:
-    """Return the text of ``docs/validation.md`` around a table of verdicts, both Markdown."""
+def validation_page(table: str, constants: str) -> str:
+    """Return the text of ``docs/validation.md`` around the tables of verdicts and of constants, all Markdown."""
     environment = Environment(loader=PackageLoader("planner.report"), autoescape=False, undefined=StrictUndefined)
-    return environment.get_template("validation.md.j2").render(table=table, version=__version__) + "\n"
+    return (
+        environment.get_template("validation.md.j2").render(table=table, constants=constants, version=__version__)
+        + "\n"
+    )
 
 
 def _curve(comparison: Comparison, number: int) -> str:

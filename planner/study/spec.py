@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from planner import library
 from planner.engines.base import Capability
-from planner.engines.registry import engine_named
+from planner.engines.registry import constants_of, engine_named
 from planner.study.case import Case, Settings
 from planner.study.cohort import ImportedCohort, SyntheticCohort, cited_constants
 from planner.timeline.arm import Arm, load_arm, refuse_ignored_field
@@ -119,6 +119,7 @@ class Study:
     def constants(self) -> list[dict[str, str]]:
         """Return ``{name, value, source, status}`` of every constant that the study rests on, each once."""
         rows = [row for arm in self.arms for row in arm.constants()] + list(cited_constants())
+        rows += constants_of((self.spec.settings.engine, self.spec.settings.optimiser_engine))
         return list({row["name"]: row for row in rows}.values())
 
 
