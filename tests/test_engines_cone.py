@@ -17,9 +17,8 @@ from planner.engines.media import media_of
 from planner.library import load
 from planner.library.tables import attenuation, energy_deposition
 from planner.treatment.beam import Beam, BixelGrid
-from planner.treatment.beam_list import solid_angle_sr
 from planner.treatment.errors import CapabilityError
-from planner.treatment.geometry import beam_frame
+from planner.treatment.geometry import beam_frame, solid_angle_sr
 from planner.treatment.machine import Machine
 
 ENGINE = CollapsedCone()
@@ -194,7 +193,7 @@ def test_half_covered_voxels_take_half_of_the_dose(point):
     kerma = []
     for width in (30.0, 32.0, 34.0):
         beam = square(width)
-        area = solid_angle_sr(beam.bixels, 1000.0).sum()
+        area = solid_angle_sr(*beam.bixels.edges_mm, 1000.0).sum()
         kerma.append(ENGINE.transport(volume, [beam], [np.array([area])], point)[1].released)
     assert kerma[1] - kerma[0] == pytest.approx(kerma[2] - kerma[1], rel=0.1)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from planner.library import load, parse
-from planner.treatment.beam_list import BeamList, Leaves, OpenField, solid_angle_sr, weighted_beam
+from planner.treatment.beam_list import BeamList, Leaves, OpenField, weighted_beam
 from planner.treatment.errors import InputError
+from planner.treatment.geometry import solid_angle_sr
 from planner.treatment.machine import Machine
 
 ISO = (0.0, 0.0, 0.0)
@@ -42,7 +43,7 @@ def test_the_solid_angle_is_exact_for_a_pyramid_and_small_fields():
     wide = machine.max_field_mm.model_copy(update={"value": (3000.0, 3000.0)})
     bixels = weighted_beam(field, machine.model_copy(update={"max_field_mm": wide})).beam.bixels
     # A cube's face seen from its middle is a sixth of the sphere.
-    np.testing.assert_allclose(solid_angle_sr(bixels, 1000.0), 4 * np.pi / 6, rtol=1e-12)
+    np.testing.assert_allclose(solid_angle_sr(*bixels.edges_mm, 1000.0), 4 * np.pi / 6, rtol=1e-12)
 
 
 def test_leaves_open_exactly_what_they_leave(stx):

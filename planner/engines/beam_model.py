@@ -20,7 +20,7 @@ from scipy.special import ndtr
 
 from kernels.raytrace import Fan
 from planner.treatment.beam import BixelGrid
-from planner.treatment.beam_list import solid_angle_sr
+from planner.treatment.geometry import solid_angle_sr
 from planner.treatment.machine import Machine
 
 _PADS_MM = (8.0, 20.0, 45.0)
@@ -125,7 +125,7 @@ def fluence_map(bixels: BixelGrid, machine: Machine, per_weight: np.ndarray | fl
         engine gives the one that makes its own dose that of the calibration.
     """
     factor = np.broadcast_to(np.asarray(per_weight, float), bixels.open.shape)
-    whole = (_bixel_edges(bixels, 0), _bixel_edges(bixels, 1))
+    whole = bixels.edges_mm
     field = (_range(whole[0], bixels.open.sum(axis=1)), _range(whole[1], bixels.open.sum(axis=0)))
     blur = machine.source.blur_mm(machine.sad_mm.value)
     if machine.extra_focal is None and machine.collimation is None and machine.radial_fluence is None:
@@ -147,7 +147,7 @@ def per_photon(bixels: BixelGrid, sad_mm: float) -> np.ndarray:
 
     Photons of a point source are even in solid angle.
     """
-    return 1.0 / (solid_angle_sr(bixels, sad_mm) * sad_mm**2)
+    return 1.0 / (solid_angle_sr(*bixels.edges_mm, sad_mm) * sad_mm**2)
 
 
 def softening(machine: Machine, radius_mm: np.ndarray) -> np.ndarray:
@@ -167,10 +167,6 @@ def soften(depths: np.ndarray, fan: Fan, machine: Machine) -> None:
 def _at_radius(table: tuple[tuple[float, float], ...], radius_mm: np.ndarray) -> np.ndarray:
     radii, ratios = np.array(table).T
     return np.asarray(np.interp(radius_mm, radii, ratios))
-
-
-def _bixel_edges(bixels: BixelGrid, axis: int) -> np.ndarray:
-    return np.asarray(bixels.low_mm[axis] + bixels.size_mm[axis] * np.arange(bixels.open.shape[axis] + 1))
 
 
 def _range(edges: np.ndarray, used: np.ndarray) -> tuple[float, float]:

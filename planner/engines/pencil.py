@@ -17,7 +17,7 @@ from kernels.threads import chunks, run_chunks
 from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.engines.base import Capability, ignores_field
-from planner.engines.electron_density import electron_density
+from planner.engines.media import density_physics, electron_density
 from planner.engines.pencil_kernel import COMPONENTS
 from planner.engines.pencil_plane import Plane
 from planner.engines.pencil_view import Resolution, amplitude_table, beam_view
@@ -25,9 +25,6 @@ from planner.engines.pencil_voxels import Voxels
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
 from planner.treatment.machine import Machine
-
-AIR_BELOW = 0.05
-"""Density (g/cm3) below which no dose is given: a pencil kernel of water means nothing in air."""
 
 NARROW = 2
 """The first components carry the primary dose: 12 mm outside a field 0.1 % is left. The others are smooth over 3 mm."""
@@ -108,7 +105,7 @@ class PencilBeam:
         """
         ignores_field(self.name, self.can, machine, ignore_field)
         points = np.ascontiguousarray(points_mm, dtype=np.float64).reshape(-1, 3)
-        in_air = density.at(points) < AIR_BELOW
+        in_air = density.at(points) < density_physics().gas_below_g_cm3.value
         electrons = (density.grid.lattice, electron_density(density))
         table = amplitude_table(machine.spectrum.value)
         box = np.stack([points.min(axis=0), points.max(axis=0)]) if len(points) else np.zeros((2, 3))
@@ -145,7 +142,7 @@ class PencilBeam:
             If the machine has a magnetic field and `ignore_field` is False.
         """
         ignored = ignores_field(self.name, self.can, machine, ignore_field)
-        fine = Voxels.above(density, AIR_BELOW)
+        fine = Voxels.above(density, density_physics().gas_below_g_cm3.value)
         coarse = fine.coarser([max(step, _BROAD_MM) for step in density.grid.spacing_mm])
         electrons = (density.grid.lattice, electron_density(density))
         narrow = amplitude_table(machine.spectrum.value, 0, NARROW)
@@ -157,5 +154,5 @@ class PencilBeam:
                 fine.add(fine.near(view), view, blurred, narrow)
                 coarse.add(np.arange(len(coarse.points)), view, blurred, broad)
         total = fine.volume().data + coarse.volume().on(density.grid).data
-        total[density.data < AIR_BELOW] = 0.0
+        total[density.data < density_physics().gas_below_g_cm3.value] = 0.0
         return Dose(Volume(density.grid, total, Quantity.DOSE), f"{self.name} {__version__}", ignored)

@@ -8,11 +8,15 @@ from planner import library
 from planner.engines.base import Engine
 from planner.engines.cone import CollapsedCone
 from planner.engines.cone_physics import cone_physics
+from planner.engines.media import density_physics
 from planner.engines.pencil import PencilBeam
 from planner.treatment.errors import InputError, unknown_name
 
 ENGINES: dict[str, Engine] = {"cone": CollapsedCone(), "pencil": PencilBeam()}
-_PHYSICS: dict[str, dict[str, Callable[[], BaseModel]]] = {"cone": {"cone": cone_physics}}
+_PHYSICS: dict[str, dict[str, Callable[[], BaseModel]]] = {
+    "cone": {"cone": cone_physics, "density": density_physics},
+    "pencil": {"density": density_physics},
+}
 """Constants that an engine rests on beside tables: by engine, what they are called and what gives them."""
 
 

@@ -28,6 +28,15 @@ class BixelGrid:
         """Number of bixels that may carry fluence."""
         return int(self.open.sum())
 
+    @property
+    def edges_mm(self) -> tuple[np.ndarray, np.ndarray]:
+        """Borders of the bixels along X, shape (nx + 1,), and Y, shape (ny + 1,)."""
+        x, y = (
+            low + size * np.arange(count + 1)
+            for low, size, count in zip(self.low_mm, self.size_mm, self.open.shape, strict=True)
+        )
+        return x, y
+
     def plane(self, weights: np.ndarray) -> np.ndarray:
         """Return the fluence as an array of the shape of `open`, zero where closed."""
         out = np.zeros(self.open.shape)

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.constant import Frozen
+from planner.treatment.geometry import solid_angle_sr
 from planner.treatment.machine import Machine
 
 RASTER_MM = 0.25
@@ -117,19 +118,9 @@ def weighted_beam(field: OpenField, machine: Machine) -> WeightedBeam:
     weights = part[opened]
     if machine.kind == "point":
         # The photons of the field are shared out evenly in solid angle.
-        weights = weights * solid_angle_sr(bixels, machine.sad_mm.value)[opened]
+        weights = weights * solid_angle_sr(*bixels.edges_mm, machine.sad_mm.value)[opened]
         weights = weights / weights.sum()
     return WeightedBeam(beam, field.weight * weights)
-
-
-def solid_angle_sr(bixels: BixelGrid, sad_mm: float) -> np.ndarray:
-    """Return the solid angle of each bixel, shape of ``bixels.open``: exact for a rectangle in a plane."""
-    x, y = (
-        low + size * np.arange(count + 1)
-        for low, size, count in zip(bixels.low_mm, bixels.size_mm, bixels.open.shape, strict=True)
-    )
-    corner = np.arctan2(x[:, None] * y[None, :], sad_mm * np.sqrt(sad_mm**2 + x[:, None] ** 2 + y[None, :] ** 2))
-    return np.diff(np.diff(corner, axis=0), axis=1)
 
 
 def _check_extent(low: tuple[float, float], size: tuple[float, float], part: np.ndarray, machine: Machine) -> None:

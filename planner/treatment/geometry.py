@@ -1,4 +1,4 @@
-"""IEC 61217 angles to DICOM patient coordinates (LPS), for a head-first supine patient.
+"""IEC 61217 angles to DICOM patient coordinates (LPS), for a head-first supine patient; solid angles of a beam.
 
 The one home of this conversion. IEC fixed system: X to the right of an observer facing the gantry, Y from the
 isocentre to the gantry, Z up. Head-first supine on a table at 0 degrees: patient left = +X, anterior = +Z, superior =
@@ -67,3 +67,23 @@ def beam_frame(
     seen = _LPS_FROM_TABLE @ _about_z(-couch_deg) @ device
     axes = np.ascontiguousarray(np.stack([seen[:, 0], seen[:, 1], -seen[:, 2]]))
     return BeamFrame(np.asarray(isocentre_mm, float) - sad_mm * axes[2], axes)
+
+
+def solid_angle_sr(x_mm: np.ndarray, y_mm: np.ndarray, sad_mm: float) -> np.ndarray:
+    """Return the solid angle of rectangles in the isocentre plane, seen from the source: exact.
+
+    Parameters
+    ----------
+    x_mm, y_mm : ndarray (nx + 1,), (ny + 1,)
+        Borders, in coordinates of the beam limiting device.
+    sad_mm : float
+        Source to isocentre distance.
+
+    Returns
+    -------
+    ndarray (nx, ny)
+    """
+    corner = np.arctan2(
+        x_mm[:, None] * y_mm[None, :], sad_mm * np.sqrt(sad_mm**2 + x_mm[:, None] ** 2 + y_mm[None, :] ** 2)
+    )
+    return np.diff(np.diff(corner, axis=0), axis=1)
