@@ -58,7 +58,7 @@ def run(
     from planner.study.spec import load_study
     from planner.study.store import is_done
 
-    study = load_study(file, data)
+    study = load_study(file, data, out)
     folder = out / study.spec.study.name
     cases = chosen(study.cases(), only or [], file)
     left = sum(not is_done(folder, case.id) for case in cases)

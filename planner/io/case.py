@@ -158,7 +158,7 @@ def read_case(folder: Path) -> Patient:
     InputError
         If it is neither, or a file of the case is missing or damaged.
     """
-    if not (folder / "case.json").is_file():
+    if not is_case(folder):
         return import_folder(folder).patient
     record = _read_record(folder / "case.json")
     density = read_volume(folder / "density.nii.gz", Quantity.DENSITY)
@@ -177,9 +177,14 @@ def read_case(folder: Path) -> Patient:
     return Patient(record["id"], (Epoch(record["day"], volumes, structures),), facts)
 
 
+def is_case(folder: Path) -> bool:
+    """Return whether a folder was written by `write_case`, rather than being one that `import_folder` can read."""
+    return (folder / "case.json").is_file()
+
+
 def case_files(folder: Path) -> list[Path]:
     """Return the files that a case, or a folder to import, consists of, sorted: what its hash must cover."""
-    if (folder / "case.json").is_file():
+    if is_case(folder):
         return [folder / "case.json", *_images_in(folder), *_images_in(folder / "structures")]
     return dicom_files(folder) or _images_in(folder)
 

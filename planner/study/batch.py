@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 import planner
-from planner.study.case import Case, code_sha256
+from planner.study.case import Case
 from planner.study.compare import Comparison, compare
 from planner.study.execute import Outcome, run_cases
+from planner.study.imports import import_once
+from planner.study.sources import code_sha256
 from planner.study.spec import Study
 from planner.study.store import case_folders, collect, is_done, open_study, read_json, read_tables, write_json
 from planner.treatment.errors import InputError
@@ -97,7 +99,7 @@ def run_study(
     write_json(folder / "study.json", describe(study, cases))
     left = [case for case in wanted if not is_done(folder, case.id)]
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter()
-    outcomes = run_cases(left, folder, workers, finished) if left else []
+    outcomes = run_cases(_with_import(left, study, folder), folder, workers, finished) if left else []
     failed = [
         {"case": o.case.id, "patient": o.case.patient, "strategy": o.case.arm.name, "error": o.error}
         for o in outcomes
@@ -110,6 +112,14 @@ def run_study(
         "failed": failed,
     }
     return Batch(folder, len(wanted) - len(left), outcomes, collect(folder, run))
+
+
+def _with_import(cases: Sequence[Case], study: Study, folder: Path) -> list[Case]:
+    """Return the cases with a patient that is imported: once here, not by every child."""
+    data = study.data
+    if data is not None and data.is_dir():
+        data = import_once(data, study.data_sha256, folder)
+    return [replace(case, data=data) for case in cases]
 
 
 def describe(study: Study, cases: Sequence[Case]) -> dict[str, object]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import Field
 
 import planner
 from planner.study.cohort import Cohort
+from planner.study.sources import code_sha256
 from planner.timeline.arm import Arm
 from planner.treatment.constant import Frozen
 
@@ -96,19 +97,3 @@ class Case:
             "version": planner.__version__,
             "code_sha256": code_sha256(),
         }
-
-
-@cache
-def code_sha256() -> str:
-    """Return the hash of the code and physics data that results depend on: all but report and command line.
-
-    The version alone would let a finished case of yesterday's code stand for today's.
-    """
-    root = Path(planner.__file__).resolve().parent.parent
-    digest = hashlib.sha256()
-    for file in sorted(file for room in ("kernels", "phantoms", "planner") for file in (root / room).rglob("*")):
-        place = file.relative_to(root)
-        computes = place.parts[:2] not in {("planner", "report"), ("planner", "cli")}
-        if computes and (file.suffix == ".py" or "physics" in place.parts) and file.is_file():
-            digest.update(str(place).encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()

@@ -12,8 +12,8 @@ from phantoms.cited import Cited
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.implanted import ImplantedAnatomy, implant
 from phantoms.patient import Anatomy, Patient
-from planner.io.case import case_files, read_case
-from planner.study.store import sha256_of
+from planner.io.case import is_case, read_case
+from planner.study.imports import hashes_of, raw_import
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
 
@@ -35,8 +35,12 @@ class Cohort(Protocol):
         """Return what patient `number` depends on, as plain data; other patients are no part of it."""
         ...
 
-    def check(self, source: Path, data: Path | None) -> Mapping[str, str]:
-        """Return the hashes of the files that the patients are made from, or raise InputError."""
+    def hashes(self, source: Path, data: Path | None) -> Mapping[str, str]:
+        """Return the hashes of the files that the patients are made from; InputError if `data` does not fit."""
+        ...
+
+    def check(self, source: Path, data: Path | None) -> None:
+        """Raise InputError if a patient cannot be made from `data`."""
         ...
 
     def anatomy(self, number: int, seed: int, data: Path | None) -> Anatomy:
@@ -74,11 +78,14 @@ class SyntheticCohort(Frozen):
         """Return what a patient depends on: all keys but the size of the cohort."""
         return self.model_dump(mode="json", exclude={"patients"})
 
-    def check(self, source: Path, data: Path | None) -> Mapping[str, str]:
+    def hashes(self, source: Path, data: Path | None) -> Mapping[str, str]:
         """Refuse a folder of data: nothing here is made from it."""
         if data is not None:
             raise InputError(source, "cohort.kind", f"a synthetic cohort takes no --data, but {data} was given")
         return {}
+
+    def check(self, source: Path, data: Path | None) -> None:
+        """Do nothing: that the cohort can be drawn was checked as it was parsed."""
 
     def anatomy(self, number: int, seed: int, data: Path | None) -> SyntheticAnatomy:
         """Return patient `number`; the patient asked for last is kept, with its painted head."""
@@ -126,23 +133,24 @@ class ImportedCohort(Frozen):
         """Return what a patient depends on: its own lesion."""
         return {"kind": self.kind, "lesion": self.lesions[number].model_dump(mode="json")}
 
-    def check(self, source: Path, data: Path | None) -> Mapping[str, str]:
-        """Read the patient, place every lesion, and return the hashes of the files."""
+    def hashes(self, source: Path, data: Path | None) -> Mapping[str, str]:
+        """Return the hashes of the files of the patient's folder."""
         if data is None:
             raise InputError(source, "cohort.kind", "an imported cohort needs the folder of the patient: --data FOLDER")
-        patient = _imported(data)
+        return hashes_of(data)
+
+    def check(self, source: Path, data: Path | None) -> None:
+        """Read the patient and place every lesion."""
+        patient = _imported(_given(data))
         for number, one in enumerate(self.lesions):
             try:
                 _implanted(patient, one, 0, number)
             except ValueError as error:
                 raise InputError(source, f"cohort.lesions.{number}.centre_mm", str(error)) from None
-        return {str(file.relative_to(data)): sha256_of(file) for file in case_files(data)}
 
     def anatomy(self, number: int, seed: int, data: Path | None) -> ImplantedAnatomy:
         """Return the real head with lesion `number`."""
-        if data is None:
-            raise ValueError("an imported cohort is made from a folder")
-        return _implanted(_imported(data), self.lesions[number], seed, number)
+        return _implanted(_imported(_given(data)), self.lesions[number], seed, number)
 
 
 @lru_cache(maxsize=1)
@@ -152,7 +160,13 @@ def _synthetic(spec: CohortSpec, number: int) -> SyntheticAnatomy:
 
 @lru_cache(maxsize=1)
 def _imported(data: Path) -> Patient:
-    return read_case(data)
+    return read_case(data) if is_case(data) else raw_import(data).patient
+
+
+def _given(data: Path | None) -> Path:
+    if data is None:
+        raise ValueError("an imported cohort is made from a folder")
+    return data
 
 
 def _implanted(patient: Patient, one: VirtualLesion, seed: int, number: int) -> ImplantedAnatomy:

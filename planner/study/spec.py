@@ -12,6 +12,7 @@ from planner.engines.base import Capability
 from planner.engines.registry import constants_of, engine_named
 from planner.study.case import Case, Settings
 from planner.study.cohort import ImportedCohort, SyntheticCohort, cited_constants
+from planner.study.imports import known_import
 from planner.timeline.arm import Arm, load_arm, refuse_ignored_field
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
@@ -97,9 +98,9 @@ class Study:
     arms : tuple of Arm
         In the order of the file.
     data : Path or None
-        Folder of the imported patient.
+        Folder of the imported patient: a case, or images that the run will import.
     data_sha256 : mapping of str to str
-        Hashes of the imported files.
+        Hashes of the files that the user gave.
     """
 
     source: Path
@@ -123,7 +124,7 @@ class Study:
         return list({row["name"]: row for row in rows}.values())
 
 
-def load_study(file: Path, data: Path | None = None) -> Study:
+def load_study(file: Path, data: Path | None = None, results: Path | None = None) -> Study:
     """Return the study of a TOML file, parsed and with every name resolved.
 
     Parameters
@@ -131,6 +132,8 @@ def load_study(file: Path, data: Path | None = None) -> Study:
     file : Path
     data : Path, optional
         Folder of an imported patient, for a cohort of kind ``imported``.
+    results : Path, optional
+        Folder of all results: what an earlier run of the study imported from `data` is read from there.
 
     Raises
     ------
@@ -149,5 +152,8 @@ def load_study(file: Path, data: Path | None = None) -> Study:
         raise InputError(file, "study.strategies", f"two strategies have the same name: {', '.join(names)}")
     for arm in arms:
         refuse_ignored_field(arm, Capability.BFIELD in engine.can, spec.settings.ignore_field, file)
-    hashes = spec.cohort.check(file, data)
+    hashes = spec.cohort.hashes(file, data)
+    if data is not None and results is not None:
+        data = known_import(data, hashes, results / spec.study.name)
+    spec.cohort.check(file, data)
     return Study(file, spec, arms, data, hashes)
