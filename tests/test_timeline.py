@@ -8,11 +8,17 @@ import numpy as np
 import pytest
 from ball_patients import BallAnatomy
 
+from phantoms.volume import Quantity, Volume
 from planner import library
+from planner.study.compute import phases_of
+from planner.timeline.arm import load_arm
 from planner.timeline.draws import drawn_day, generator
 from planner.timeline.run import follow
 from planner.timeline.strategy import Strategy
+from planner.treatment.dose import Dose
 from planner.treatment.errors import InputError, PlanningError
+from planner.treatment.plan import Plan
+from planner.treatment.prescription import Prescription
 
 ROOT = Path(__file__).resolve().parent.parent
 SAID = {"source": "test", "status": "assumed"}
@@ -78,6 +84,79 @@ def test_a_session_makes_the_anatomy_once():
     same = {"same_session": True}
     follow(strategy(on("image", 2.0), {"step": "plan", **same}, {"step": "treat", **same}), anatomy, Diary())
     assert anatomy.asked == [(2.0, True)]
+
+
+@dataclass
+class Physicist(Diary):
+    """A practice whose doses are volumes: the dose of a day is the day's number everywhere."""
+
+    def plan_on(self, belief):
+        return Plan(belief.day, "m", "t", Prescription(27.0, 3, "r", ""), {}, (), (), self.dose_on(belief, None), {})
+
+    def dose_on(self, truth, plan):
+        return Dose(
+            Volume(truth.grid, np.full(truth.grid.shape, truth.day, np.float32), Quantity.DOSE), "e", False, 0.01
+        )
+
+
+def test_fractions_on_several_days_are_added_on_the_truth_of_the_last():
+    arm = strategy(on("image", 1.0), {"step": "plan"}, on("treat", 2.0), after("treat", 1.0), after("treat", 4.0))
+    state = follow(arm, BallAnatomy(), Physicist())
+    (course,) = state.courses
+    assert course.days == (2.0, 3.0, 7.0)
+    assert course.truth.day == 7.0 and course.belief.day == 1.0
+    # A third of the plan each day.
+    np.testing.assert_allclose(course.dose.volume.data, (2.0 + 3.0 + 7.0) / 3, rtol=1e-6)
+    assert course.dose.uncertainty == pytest.approx(0.01 / np.sqrt(3))
+    single = follow(strategy(on("image", 1.0), {"step": "plan"}, on("treat", 2.0)), BallAnatomy(), Physicist())
+    assert single.courses[0].dose is single.deliveries[0].dose
+
+
+def test_every_plan_is_a_course_of_its_own_and_keeps_its_belief():
+    again = (on("image", 5.0), {"step": "plan"}, on("image", 6.0), after("treat", 1.0))
+    arm = strategy(on("image", 1.0), {"step": "plan"}, on("treat", 2.0), after("treat", 1.0), *again)
+    courses = follow(arm, BallAnatomy(), Physicist()).courses
+    assert [course.days for course in courses] == [(2.0, 3.0), (7.0,)]
+    # An image after the plan moves belief, but not what the plan was made on.
+    assert [course.belief.day for course in courses] == [course.plan.day for course in courses] == [1.0, 5.0]
+    assert [(p.name, p.anatomy.day) for p in phases_of(courses)] == [
+        ("planned", 1.0), ("delivered", 3.0), ("planned_2", 5.0), ("delivered_2", 7.0)
+    ]  # fmt: skip
+
+
+FRACTIONATED = """
+name = "fractionated"
+title = "t"
+machine = "elekta-unity"
+technique = "coplanar-imrt"
+objectives = "srs-marginal"
+prescription = "{prescription}"
+margins = "ptv-2"
+[[steps]]
+step = "image"
+day = {{ value = 1.0, source = "test", status = "assumed" }}
+[[steps]]
+step = "plan"
+"""
+TREAT = """
+[[steps]]
+step = "treat"
+after_days = { value = 1.0, source = "test", status = "assumed" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("prescription", "steps", "sound"),
+    [("hypofractionated-27-3", 3, True), ("hypofractionated-27-3", 1, True), ("hypofractionated-27-3", 2, False),
+     ("n107c", 2, False)],
+)  # fmt: skip
+def test_fractions_must_be_shared_evenly(tmp_path, prescription, steps, sound):
+    (tmp_path / "own.toml").write_text(FRACTIONATED.format(prescription=prescription) + steps * TREAT)
+    if sound:
+        assert load_arm("own.toml", tmp_path / "study.toml", "study.strategies.0").name == "fractionated"
+        return
+    with pytest.raises(InputError, match=r"own\.toml: steps: 2 'treat' steps .*evenly"):
+        load_arm("own.toml", tmp_path / "study.toml", "study.strategies.0")
 
 
 def test_a_session_is_one_day():

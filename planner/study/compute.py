@@ -16,7 +16,7 @@ from planner.study.store import DVH, RECORDS, CaseResult
 from planner.study.views import views_of
 from planner.timeline.practice import Observer, Practice
 from planner.timeline.run import follow
-from planner.timeline.state import Delivery, State
+from planner.timeline.state import Course, State
 from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
 from planner.treatment.plan import Plan
@@ -32,22 +32,25 @@ class Phase:
     Attributes
     ----------
     name : str
-        ``planned``: the planner's dose on belief; ``delivered``: the dose on truth.
+        ``planned``: the planner's dose on belief; ``delivered``: the dose on truth, of all deliveries of the plan.
+        Of a second plan ``planned_2`` and ``delivered_2``, and so on.
     dose : Dose
     anatomy : Epoch
+    plan : Plan
     """
 
     name: str
     dose: Dose
     anatomy: Epoch
+    plan: Plan
 
-    def metrics(self, plan: Plan) -> list[Metric]:
+    def metrics(self) -> list[Metric]:
         """Return every metric of the dose on the anatomy."""
-        return case_metrics(self.dose.volume, self.anatomy.structures, plan.targets, plan.prescription)
+        return case_metrics(self.dose.volume, self.anatomy.structures, self.plan.targets, self.plan.prescription)
 
-    def curves(self, plan: Plan, metrics: Sequence[Metric]) -> Iterator[tuple[str, float, float]]:
+    def curves(self, metrics: Sequence[Metric]) -> Iterator[tuple[str, float, float]]:
         """Yield structure, dose and percentage of volume, for the structures that have metrics."""
-        shown = {**self.anatomy.structures, **plan.targets}
+        shown = {**self.anatomy.structures, **self.plan.targets}
         for name in dict.fromkeys(metric.structure for metric in metrics):
             if name in shown:
                 doses, percent = dvh(self.dose.volume, shown[name]).curve()
@@ -76,26 +79,32 @@ def run_case(case: Case) -> CaseResult:
         patient=case.number,
     )
     state = follow(case.arm.strategy, anatomy, practice)
-    if state.belief is None or not state.deliveries:
+    courses = state.courses
+    if not courses:
         raise PlanningError("nothing was delivered")
-    delivery = state.deliveries[-1]
-    plan = delivery.plan
-    phases = (Phase("planned", plan.dose, state.belief), Phase("delivered", delivery.dose, delivery.truth))
     head = (case.id, case.patient, case.arm.name)
     records, curves = _Columns(RECORDS.names), _Columns(DVH.names)
     told: set[str] = set()
-    for phase in phases:
-        metrics = phase.metrics(plan)
+    for phase in phases_of(courses):
+        metrics = phase.metrics()
         told.update(metric.structure for metric in metrics)
         records.extend((*head, phase.name, m.structure, m.name, m.value, m.unit, m.uncertainty) for m in metrics)
-        curves.extend((*head, phase.name, *row) for row in phase.curves(plan, metrics))
+        curves.extend((*head, phase.name, *row) for row in phase.curves(metrics))
     return CaseResult(
-        case=_facts(case, anatomy, delivery),
+        case=_facts(case, anatomy, courses),
         records=records,
         dvh=curves,
         timeline=_timeline(state),
-        views=views_of(delivery, state.belief, told),
+        views=views_of(courses[0], told),
     )
+
+
+def phases_of(courses: Sequence[Course]) -> Iterator[Phase]:
+    """Yield the planned and the delivered dose of every plan, each on its own anatomy."""
+    for number, course in enumerate(courses, 1):
+        suffix = f"_{number}" if number > 1 else ""
+        yield Phase(f"planned{suffix}", course.plan.dose, course.belief, course.plan)
+        yield Phase(f"delivered{suffix}", course.dose, course.truth, course.plan)
 
 
 class _Columns(dict[str, list]):
@@ -110,30 +119,38 @@ class _Columns(dict[str, list]):
                 column.append(value)
 
 
-def _facts(case: Case, anatomy: Anatomy, delivery: Delivery) -> dict[str, Any]:
+def _facts(case: Case, anatomy: Anatomy, courses: Sequence[Course]) -> dict[str, Any]:
     """Return the content of ``case.json``: nothing in it tells on which machine or how fast the case was computed."""
-    plan, dose = delivery.plan, delivery.dose
+    first, *later = courses
     return {
         "id": case.id,
         "patient": case.patient,
         "strategy": case.arm.name,
         "seed": case.seed,
-        "engine": dose.engine,
-        "field_ignored": dose.field_ignored,
+        "engine": first.dose.engine,
+        "field_ignored": any(course.dose.field_ignored for course in courses),
         "facts": dict(anatomy.facts),
-        "plan": {
-            "prescription_gy": plan.prescription.dose_gy,
-            "fractions": plan.prescription.fractions,
-            "rule": plan.prescription.rule,
-            "reason": plan.prescription.reason,
-            "machine": plan.machine,
-            "technique": plan.technique,
-            "margins": case.arm.margins.name,
-            "day": plan.day,
-            "treated_day": delivery.day,
-            **plan.facts,
-        },
-        "hashes": {"planned_dose": _hash(plan.dose), "delivered_dose": _hash(dose)},
+        "plan": _plan_facts(case, first),
+        "later_plans": [_plan_facts(case, course) for course in later],
+        "hashes": {f"{phase.name}_dose": _hash(phase.dose) for phase in phases_of(courses)},
+    }
+
+
+def _plan_facts(case: Case, course: Course) -> dict[str, Any]:
+    plan = course.plan
+    return {
+        "prescription_gy": plan.prescription.dose_gy,
+        "fractions": plan.prescription.fractions,
+        "rule": plan.prescription.rule,
+        "reason": plan.prescription.reason,
+        "machine": plan.machine,
+        "technique": plan.technique,
+        "margins": case.arm.margins.name,
+        "day": plan.day,
+        "treated_day": course.days[-1],
+        "deliveries": len(course.days),
+        "treated_days": list(course.days),
+        **plan.facts,
     }
 
 

@@ -8,27 +8,25 @@ from phantoms.grid import Grid
 from phantoms.patient import Epoch
 from phantoms.structure import Structure
 from phantoms.volume import Volume
-from planner.timeline.state import Delivery
+from planner.timeline.state import Course
 
 # Fine enough for slices on a screen; a case stays within a few megabytes.
 SPACING_MM = 1.5
 MR = "t1gd"
 
 
-def views_of(delivery: Delivery, belief: Epoch, told: Collection[str]) -> dict[str, np.ndarray]:
+def views_of(course: Course, told: Collection[str]) -> dict[str, np.ndarray]:
     """Return the arrays of ``views.npz``.
 
     Parameters
     ----------
-    delivery : Delivery
-        Its truth gives the image of the day, the structures and the delivered dose; its plan the planned dose and the
-        planned targets.
-    belief : Epoch
-        Gives the image that the plan was drawn on, and the cavity as drawn.
+    course : Course
+        Its truth gives the image of the last day, the structures and the delivered dose; its plan the planned dose and
+        the planned targets; its belief the image that the plan was drawn on, and the cavity as drawn.
     told : collection of str
         Structures with metrics; beside the outline, only these are shown.
     """
-    truth, plan = delivery.truth, delivery.plan
+    truth, plan, belief = course.truth, course.plan, course.belief
     grid = view_grid(truth)
     known: dict[str, Structure] = {**truth.structures, **plan.targets}
     shown = {name: structure for name, structure in known.items() if name in told or name == "external"}
@@ -39,7 +37,7 @@ def views_of(delivery: Delivery, belief: Epoch, told: Collection[str]) -> dict[s
         "spacing_mm": np.array(grid.spacing_mm),
         "image": _grey(truth.volumes, grid),
         "belief_image": _grey(belief.volumes, grid),
-        "dose_gy": delivery.dose.volume.on(grid).data.astype(np.float16),
+        "dose_gy": course.dose.volume.on(grid).data.astype(np.float16),
         "planned_gy": plan.dose.volume.on(grid).data.astype(np.float16),
         **{f"occupancy_{name}": _bytes(structure.on(grid)) for name, structure in sorted(shown.items())},
     }

@@ -76,14 +76,28 @@ def load_arm(name: str, source: Path, where: str) -> Arm:
     else:
         strategy = library.load("strategies", name, Strategy, str(source), where)
         file = library.ROOT / "strategies" / f"{name}.toml"
+    prescription = library.load("prescriptions", strategy.prescription, PrescriptionRule, str(file), "prescription")
+    _refuse_uneven_fractions(strategy, prescription, file)
     return Arm(
         strategy,
         library.load("machines", strategy.machine, Machine, str(file), "machine"),
         library.load("techniques", strategy.technique, TechniqueSpec, str(file), "technique"),
         library.load("objectives", strategy.objectives, ObjectiveTemplate, str(file), "objectives"),
-        library.load("prescriptions", strategy.prescription, PrescriptionRule, str(file), "prescription"),
+        prescription,
         library.load("margins", strategy.margins, MarginRule, str(file), "margins"),
     )
+
+
+def _refuse_uneven_fractions(strategy: Strategy, prescription: PrescriptionRule, file: Path) -> None:
+    """Refuse 'treat' steps among which the fractions of their plan cannot be shared out evenly."""
+    for steps in strategy.deliveries_by_plan():
+        for row in prescription.rows.value:
+            if steps and row.fractions % steps:
+                problem = (
+                    f"{steps} 'treat' steps after one plan share its fractions, but prescription "
+                    f"'{prescription.name}' has {row.fractions}, which they cannot share evenly"
+                )
+                raise InputError(file, "steps", problem)
 
 
 def refuse_ignored_field(arm: Arm, engine_sees_field: bool, ignore_field: bool, source: Path) -> None:

@@ -59,16 +59,17 @@ def plan(state: State, step: Any, practice: Practice) -> State:
         raise PlanningError("there is nothing to plan on: no image was taken")
     _same_session(state, step)
     truth = _truth(state)
-    return replace(state, truth=truth, plan=practice.plan_on(state.belief)).logged(step.step, step.label, truth)
+    made = replace(state, truth=truth, plan=practice.plan_on(state.belief), planned_on=state.belief)
+    return made.logged(step.step, step.label, truth)
 
 
 def treat(state: State, step: Any, practice: Practice) -> State:
     """Deliver the plan on truth: the dose is computed again, on the anatomy of the day."""
-    if state.plan is None:
+    if state.plan is None or state.planned_on is None:
         raise PlanningError("there is nothing to deliver: no plan was made")
     _same_session(state, step)
     truth = _truth(state, images=True)
-    delivery = Delivery(state.day, truth, state.plan, practice.dose_on(truth, state.plan))
+    delivery = Delivery(state.day, truth, state.plan, state.planned_on, practice.dose_on(truth, state.plan))
     return replace(state, truth=truth, deliveries=(*state.deliveries, delivery)).logged(step.step, step.label, truth)
 
 

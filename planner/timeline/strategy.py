@@ -72,6 +72,8 @@ class PlanStep(_Step):
 class Treat(_Step):
     """Delivery of the plan on the anatomy of the day.
 
+    One step delivers all fractions of the plan; several steps after one plan share them evenly.
+
     Attributes
     ----------
     same_session : bool
@@ -163,6 +165,16 @@ class Strategy(Frozen):
         for _ in self._spans():
             pass
         return self
+
+    def deliveries_by_plan(self) -> list[int]:
+        """Return how many 'treat' steps follow each 'plan' step."""
+        counts: list[int] = []
+        for step in self.steps:
+            if step.step == "plan":
+                counts.append(0)
+            elif step.step == "treat":
+                counts[-1] += 1
+        return counts
 
     def _spans(self) -> Iterator[tuple[float, float]]:
         """Yield the earliest and latest day of each step; a step that could come before its predecessor is refused."""
