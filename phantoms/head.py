@@ -19,6 +19,12 @@ from phantoms.tissue import BONE, TISSUES
 FIELD_OF_VIEW_MM = ((-92.0, -122.0, -116.0), (92.0, 104.0, 120.0))
 
 SKIN_MM = 2.0
+_PAIRED = ("eye", "lens", "optic_nerve", "hippocampus", "cochlea")
+_SINGLE = ("intracranial", "skull", "brain", "cerebellum", "brainstem", "ventricles", "chiasm", "falx", "tentorium")
+STRUCTURES = {"external": Role.EXTERNAL} | dict.fromkeys(
+    (*_SINGLE, *(f"{name}_{side}" for name in _PAIRED for side in SIDES)), Role.ORGAN
+)
+"""Names and roles of what is painted."""
 _WHITE_SHARE = {"white": 1.0}
 _BONE_SHARE = dict.fromkeys(BONE, 1.0)
 _MIDDLE = (0.0, 4.0, 20.0)

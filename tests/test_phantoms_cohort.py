@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
+from phantoms.head import STRUCTURES
 from phantoms.structure import Role
 
 SPEC = CohortSpec(patients=40, seed=7, spacing_mm=2.0, residual_fraction=1.0)
@@ -40,6 +41,8 @@ def day20(patient):
 def test_every_structure_is_there_once(day20):
     names = {*SINGLE, "tentorium", "cavity", "residual", *(f"{p}_{s}" for p in PAIRED for s in ("left", "right"))}
     assert set(day20.structures) == names
+    roles = {name: part.role for name, part in day20.structures.items() if name not in ("cavity", "residual")}
+    assert roles == STRUCTURES
     assert all(key == structure.name for key, structure in day20.structures.items())
     assert day20.structures["external"].role is Role.EXTERNAL
     assert day20.structures["cavity"].role is Role.TARGET

@@ -9,6 +9,7 @@ import pytest
 from ball_patients import BallAnatomy
 
 from planner.engines.registry import engine_named
+from planner.evaluate.names import metric_names
 from planner.study.batch import chosen, compare_study, run_study
 from planner.study.cohort import ImportedCohort, VirtualLesion
 from planner.study.execute import run_cases
@@ -65,6 +66,15 @@ def test_a_study_leaves_what_the_report_reads(study, serial):
             assert {views[name].shape for name in views.files if not name.endswith("_mm")} == {shape}
     manifest = (serial.folder / "manifest.json").read_text() + (serial.folder / "study.json").read_text()
     assert str(Path.home()) not in manifest
+
+
+def test_every_metric_of_a_run_is_known_beforehand_and_none_is_known_that_is_not_told(study, serial):
+    known = metric_names(study.spec.cohort.structures(None), {1})
+    told = set(zip(serial.records["structure"], serial.records["metric"], strict=True))
+    listed = {(structure, metric) for structure, metrics in known.items() for metric in metrics}
+    assert told <= listed
+    # Treated after surgery there is no tumour, and residual tumour in some patients only.
+    assert {structure for structure, _ in listed - told} <= {"tumour", "residual"}
 
 
 def test_planned_and_delivered_are_of_one_prescription_but_not_one_dose(serial):

@@ -23,6 +23,9 @@ ignore_field = true
 """
 
 
+ENDPOINTS = 'ignore_field = true\n[compare]\nendpoints = ["{}", "{}"]'
+
+
 def study_of(tmp_path, text, name="study.toml"):
     file = tmp_path / name
     file.write_text(text)
@@ -89,6 +92,10 @@ def test_a_case_gets_another_id_when_what_it_depends_on_changes(tmp_path, old, n
         ("ignore_field = true", "ignore_field = false", "settings.ignore_field", "elekta-unity"),
         ("ignore_field = true", "", "settings.ignore_field", "ignore_field = true"),
         ("ignore_field = true", '[compare]\nendpoints = ["ptv"]', "compare.endpoints", "structure.metric"),
+        ("ignore_field = true", ENDPOINTS.format("ptv.D98_gy", "ptvv.D98_gy"), "compare.endpoints.1", "mean 'ptv'"),
+        ("ignore_field = true", ENDPOINTS.format("ptv.D98", "ptv.gi"), "compare.endpoints.0", "mean 'D98_gy'"),
+        ("ignore_field = true", ENDPOINTS.format("cavity.gi", "ptv.gi"), "compare.endpoints.0", "rim_2mm_percent"),
+        ("ignore_field = true", ENDPOINTS.format("skin.V3_cc", "skin.V4_cc"), "compare.endpoints.1", "V3_cc"),
     ],
 )
 def test_mistakes_are_told_with_file_and_key(tmp_path, old, new, where, told):

@@ -15,16 +15,34 @@ from phantoms.volume import Volume
 from planner import library
 from planner.evaluate.coverage import rim_coverage, shell
 from planner.evaluate.dvh import Dvh, dvh, isodose_volume_cc
-from planner.treatment.limits import EvaluationRules, Limits
+from planner.treatment.limits import EvaluationRules, Limit, Limits
 from planner.treatment.prescription import Prescription
 
 # Structures whose parallel surfaces are told, and those that are truth rather than drawn or organs.
-_BOUNDS = ("intracranial", "skull")  # large, and no dose to them is asked for: they bound others
-_RIMMED = ("cavity", "tumour")
-_TRUTHS = ("cavity", "residual", "tumour")
+BOUNDS = ("intracranial", "skull")  # large, and no dose to them is asked for: they bound others
+RIMMED = ("cavity", "tumour")
+TRUTHS = ("cavity", "residual", "tumour")
 # What brain_minus_target leaves out: the first of these that was drawn.
 _EXCLUDED = ("ctv", "gtv", "ptv")
-_NOT_ORGANS = ("brain", "external", "intracranial")
+NOT_ORGANS = ("brain", "external", "intracranial")
+# Metrics of every structure with a histogram of its own, and those that a target has beside them, in their order.
+_CURVE_NAMES = ("volume_cc", "D98_gy", "D95_gy", "D50_gy", "D2_gy", "D0.03cc_gy", "Dmin_gy", "Dmax_gy", "Dmean_gy")
+DOSE_NAMES = (*_CURVE_NAMES, "V100_percent", "covered_fraction")
+TARGET_NAMES = (
+    "near_min_gy",
+    "near_max_gy",
+    "prescription_isodose_percent",
+    "surface_min_gy",
+    "piv_cc",
+    "piv50_cc",
+    "rtog_ci",
+    "paddick_ci",
+    "selectivity",
+    "gi",
+    "r50",
+    "hi_rtog",
+    "hi_icru83",
+)
 
 
 @dataclass(frozen=True)
@@ -85,8 +103,7 @@ def quantity(curve: Dvh, name: str) -> float:
 
 def dose_metrics(curve: Dvh, prescription_gy: float) -> list[Metric]:
     """Return volume, D98, D95, D50, D2, D0.03cc, minimum, maximum, mean, and the share covered by the prescription."""
-    names = ["volume_cc", "D98_gy", "D95_gy", "D50_gy", "D2_gy", "D0.03cc_gy", "Dmin_gy", "Dmax_gy", "Dmean_gy"]
-    found = [Metric(curve.structure, n, quantity(curve, n), "cc" if n == "volume_cc" else "Gy") for n in names]
+    found = [Metric(curve.structure, n, quantity(curve, n), "cc" if n == "volume_cc" else "Gy") for n in _CURVE_NAMES]
     found.append(Metric(curve.structure, "V100_percent", curve.volume_at_dose_percent(prescription_gy), "%"))
     found.append(Metric(curve.structure, "covered_fraction", curve.covered_fraction, ""))
     return found
@@ -117,22 +134,22 @@ def target_metrics(
     near = rule.near_volume_cc.value
     large = tv >= rule.small_target_cc.value
     surface = rim_coverage(dose, target, prescription_gy)[0]
-    rows = [
-        ("near_min_gy", d98 if large else curve.dose_at_volume_cc(max(tv - near, 0.5 * tv)), "Gy"),
-        ("near_max_gy", d2 if large else curve.dose_at_volume_cc(near), "Gy"),
-        ("prescription_isodose_percent", 100.0 * _ratio(prescription_gy, curve.max_gy), "%"),
-        ("surface_min_gy", surface.min_gy, "Gy"),
-        ("piv_cc", piv, "cc"),
-        ("piv50_cc", piv50, "cc"),
-        ("rtog_ci", _ratio(piv, tv), ""),
-        ("paddick_ci", _ratio(covered**2, tv * piv), ""),
-        ("selectivity", _ratio(covered, piv), ""),
-        ("gi", _ratio(piv50, piv), ""),
-        ("r50", _ratio(piv50, tv), ""),
-        ("hi_rtog", _ratio(curve.max_gy, prescription_gy), ""),
-        ("hi_icru83", _ratio(d2 - d98, d50), ""),
-    ]
-    return dose_metrics(curve, prescription_gy) + [Metric(name, key, value, unit) for key, value, unit in rows]
+    rows = {
+        "near_min_gy": (d98 if large else curve.dose_at_volume_cc(max(tv - near, 0.5 * tv)), "Gy"),
+        "near_max_gy": (d2 if large else curve.dose_at_volume_cc(near), "Gy"),
+        "prescription_isodose_percent": (100.0 * _ratio(prescription_gy, curve.max_gy), "%"),
+        "surface_min_gy": (surface.min_gy, "Gy"),
+        "piv_cc": (piv, "cc"),
+        "piv50_cc": (piv50, "cc"),
+        "rtog_ci": (_ratio(piv, tv), ""),
+        "paddick_ci": (_ratio(covered**2, tv * piv), ""),
+        "selectivity": (_ratio(covered, piv), ""),
+        "gi": (_ratio(piv50, piv), ""),
+        "r50": (_ratio(piv50, tv), ""),
+        "hi_rtog": (_ratio(curve.max_gy, prescription_gy), ""),
+        "hi_icru83": (_ratio(d2 - d98, d50), ""),
+    }
+    return dose_metrics(curve, prescription_gy) + [Metric(name, key, *rows[key]) for key in TARGET_NAMES]
 
 
 def isodose_volumes_cc(dose: Volume, prescription_gy: float) -> tuple[float, float]:
@@ -151,9 +168,15 @@ def rim_metrics(
     margins = rules().rim_margins_mm.value
     found = []
     for rim in rim_coverage(dose, structure, prescription_gy, margins, within):
-        found.append(Metric(structure.name, f"rim_{rim.margin_mm:g}mm_percent", rim.covered_percent, "%"))
-        found.append(Metric(structure.name, f"rim_{rim.margin_mm:g}mm_min_gy", rim.min_gy, "Gy"))
+        covered, lowest = rim_names(rim.margin_mm)
+        found.append(Metric(structure.name, covered, rim.covered_percent, "%"))
+        found.append(Metric(structure.name, lowest, rim.min_gy, "Gy"))
     return found
+
+
+def rim_names(margin_mm: float) -> tuple[str, str]:
+    """Return the names of the covered share and of the lowest dose at a distance from a structure."""
+    return f"rim_{margin_mm:g}mm_percent", f"rim_{margin_mm:g}mm_min_gy"
 
 
 def brain_metrics(dose: Volume, brain: Structure, target: Structure | None = None) -> list[Metric]:
@@ -222,10 +245,15 @@ def organ_metrics(curves: Mapping[str, Dvh], limits: Limits | None) -> list[Metr
     """
     found = []
     for name, curve in curves.items():
-        if name not in _NOT_ORGANS:
+        if name not in NOT_ORGANS:
             found.append(Metric(name, "D0.03cc_gy", curve.dose_at_volume_cc(0.03), "Gy"))
             found.append(Metric(name, "Dmean_gy", curve.mean_gy, "Gy"))
     return found + (_limit_metrics(curves, limits) if limits is not None else [])
+
+
+def limit_name(limit: Limit) -> str:
+    """Return the name of the metric that tells how far a limit is exceeded."""
+    return f"{limit.quantity}_over_{limit.level}_limit"
 
 
 def _limit_metrics(curves: Mapping[str, Dvh], limits: Limits) -> list[Metric]:
@@ -236,7 +264,7 @@ def _limit_metrics(curves: Mapping[str, Dvh], limits: Limits) -> list[Metric]:
                 continue
             over = quantity(curves[name], limit.quantity) - limit.at_most.value
             unit = "cc" if limit.quantity.endswith("_cc") else "Gy"
-            found.append(Metric(name, f"{limit.quantity}_over_{limit.level}_limit", over, unit))
+            found.append(Metric(name, limit_name(limit), over, unit))
             violated[name] += limit.level == "mandatory" and over > 0
     limited = {name for limit in limits.limits for name in limit.structures}
     found += [Metric(name, "limits_violated", float(n), "") for name, n in violated.items() if name in limited]
@@ -289,14 +317,14 @@ def _case_metrics(
     isodoses = isodose_volumes_cc(dose, level)
     for target in drawn.values():
         yield from target_metrics(dose, target, level, isodoses)
-    for name in _TRUTHS:
+    for name in TRUTHS:
         truth = structures.get(name)
         if truth is None or truth.is_empty:
             continue
         yield from dose_metrics(dvh(dose, truth), level)
-        if name in _RIMMED and has_surface(truth):
+        if name in RIMMED and has_surface(truth):
             yield from rim_metrics(dose, truth, level, structures.get("intracranial"))
-    organs = {n: s for n, s in structures.items() if s.role is Role.ORGAN and n not in _BOUNDS and not s.is_empty}
+    organs = {n: s for n, s in structures.items() if s.role is Role.ORGAN and n not in BOUNDS and not s.is_empty}
     curves = {name: dvh(dose, organ) for name, organ in organs.items()}
     brain = structures.get("brain")
     if brain is not None and not brain.is_empty:

@@ -10,12 +10,16 @@ from pydantic import Field, model_validator
 from phantoms import course, dynamics, lesion, mri, synthetic_ct, tissue
 from phantoms.cited import Cited
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
+from phantoms.head import STRUCTURES
 from phantoms.implanted import ImplantedAnatomy, implant
 from phantoms.patient import Anatomy, Patient
+from phantoms.structure import Role
 from planner.io.case import is_case, read_case
 from planner.study.imports import hashes_of, raw_import
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
+
+_OF_LESION = dict.fromkeys(("tumour", "cavity", "residual"), Role.TARGET)
 
 
 class Cohort(Protocol):
@@ -41,6 +45,10 @@ class Cohort(Protocol):
 
     def check(self, source: Path, data: Path | None) -> None:
         """Raise InputError if a patient cannot be made from `data`."""
+        ...
+
+    def structures(self, data: Path | None) -> Mapping[str, Role]:
+        """Return the structures that the patients may have on some day."""
         ...
 
     def anatomy(self, number: int, seed: int, data: Path | None) -> Anatomy:
@@ -86,6 +94,10 @@ class SyntheticCohort(Frozen):
 
     def check(self, source: Path, data: Path | None) -> None:
         """Do nothing: that the cohort can be drawn was checked as it was parsed."""
+
+    def structures(self, data: Path | None) -> Mapping[str, Role]:
+        """Return the structures of the synthetic head, and those of the lesion."""
+        return {**STRUCTURES, **_OF_LESION}
 
     def anatomy(self, number: int, seed: int, data: Path | None) -> SyntheticAnatomy:
         """Return patient `number`; the patient asked for last is kept, with its painted head."""
@@ -147,6 +159,11 @@ class ImportedCohort(Frozen):
                 _implanted(patient, one, 0, number)
             except ValueError as error:
                 raise InputError(source, f"cohort.lesions.{number}.centre_mm", str(error)) from None
+
+    def structures(self, data: Path | None) -> Mapping[str, Role]:
+        """Return the structures of the real head, and those of the lesion."""
+        found = _imported(_given(data)).epochs[0].structures
+        return {**{name: structure.role for name, structure in found.items()}, **_OF_LESION}
 
     def anatomy(self, number: int, seed: int, data: Path | None) -> ImplantedAnatomy:
         """Return the real head with lesion `number`."""

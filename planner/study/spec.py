@@ -10,12 +10,13 @@ from pydantic import Field, field_validator
 from planner import library
 from planner.engines.base import Capability
 from planner.engines.registry import constants_of, engine_named
+from planner.evaluate.names import metric_names
 from planner.study.case import Case, Settings
 from planner.study.cohort import ImportedCohort, SyntheticCohort, cited_constants
 from planner.study.imports import known_import
 from planner.timeline.arm import Arm, load_arm, refuse_ignored_field
 from planner.treatment.constant import Frozen
-from planner.treatment.errors import InputError
+from planner.treatment.errors import InputError, unknown_name
 
 
 class Head(Frozen):
@@ -156,4 +157,18 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
     if data is not None and results is not None:
         data = known_import(data, hashes, results / spec.study.name)
     spec.cohort.check(file, data)
+    _check_endpoints(spec, arms, data, file)
     return Study(file, spec, arms, data, hashes)
+
+
+def _check_endpoints(spec: StudySpec, arms: tuple[Arm, ...], data: Path | None, file: Path) -> None:
+    """Refuse endpoints that no case of the study can tell."""
+    fractions = {row.fractions for arm in arms for row in arm.prescription.rows.value}
+    known = metric_names(spec.cohort.structures(data), fractions)
+    for number, endpoint in enumerate(spec.compare.endpoints):
+        structure, _, metric = endpoint.partition(".")
+        where = f"compare.endpoints.{number}"
+        if structure not in known:
+            raise InputError(file, where, unknown_name("structure", structure, known))
+        if metric not in known[structure]:
+            raise InputError(file, where, unknown_name(f"metric of {structure}", metric, known[structure]))
