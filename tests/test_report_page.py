@@ -5,6 +5,7 @@ import io
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from phantoms.grid import Grid
 from planner.report import page, slices, write_report
 from planner.report.collect import Findings, collect
 from planner.report.naming import figure
+from planner.report.page import render
 from planner.report.scales import Scale, around, path
 from planner.report.slices import gallery, isodoses
 from planner.report.volumes import ZERO_CHANGE, cropped, pack_change, pack_exact, pack_picture
@@ -138,6 +140,24 @@ def test_page_tells_what_matters(html: str) -> None:
     assert "Seravalli 2023" in text
     assert "recalled from the literature with medium confidence" in text
     assert "chosen for the example" in text
+
+
+def test_limits_of_validity_are_those_of_the_study(findings: Findings) -> None:
+    def text(findings: Findings) -> str:
+        found = re.search(r'<section id="limits">(.*?)</section>', render(findings), flags=re.S)
+        assert found is not None
+        return " ".join(re.sub(r"<[^>]+>", " ", found[1]).split())
+
+    plain = text(findings)
+    assert "computed by pencil 0.1.0." in plain and "The cavity changes" in plain and "the generator varies" in plain
+    assert "added in place" not in plain
+    spec = {**findings.study["spec"], "cohort": {"kind": "imported"}}
+    cases = tuple(
+        replace(case, steps=case.steps[1:], facts={**case.facts, "plan": {**case.facts["plan"], "deliveries": 3}})
+        for case in findings.cases
+    )
+    other = text(replace(findings, study={**findings.study, "spec": spec}, cases=cases))
+    assert "The cavity changes" not in other and "one head" in other and "added in place" in other
 
 
 def test_medians_and_differences_are_those_of_the_records(html: str, findings: Findings) -> None:

@@ -177,7 +177,7 @@ def _provenance(files: list[Path], grid: Grid) -> Found:
         "software": f"lacuna {__version__}",
         "files": {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
         "dose_grid": {"shape": list(grid.shape), "spacing_mm": list(grid.spacing_mm)},
-        "method": "dose interpolated trilinearly at sub-voxels; volumes from the mask, not from the dose grid",
+        "method": "dose interpolated to second order at sub-voxels; volumes from the mask, not from the dose grid",
     }
 
 

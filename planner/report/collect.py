@@ -154,6 +154,17 @@ class Findings:
         names = {case.strategy for case in self.cases if case.facts.get("field_ignored")}
         return tuple(arm for arm in self.arms if arm.name in names)
 
+    @property
+    def resected(self) -> bool:
+        """Whether surgery is a step of any case."""
+        return any(step["step"] == "resect" for case in self.cases for step in case.steps)
+
+    @property
+    def several_deliveries(self) -> tuple[Arm, ...]:
+        """Arms in which a plan was delivered on several days."""
+        names = {case.strategy for case in self.cases if case.facts.get("plan", {}).get("deliveries", 1) > 1}
+        return tuple(arm for arm in self.arms if arm.name in names)
+
     def values(self, structure: str, metric: str, phase: str = "delivered") -> pd.DataFrame:
         """Return the values of one metric: a row a patient, a column an arm, NaN where there is none."""
         r = self.records
