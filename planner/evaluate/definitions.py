@@ -55,7 +55,10 @@ DEFINITIONS: dict[str, Definition] = {
         "HyTEC brain; Milano et al. 2021, Int J Radiat Oncol Biol Phys 110:68",
     ),
     "V3_cc": Definition("Skin is the shell of stated thickness inside the external contour.", "Seravalli et al. 2023"),
-    "limits_violated": Definition("Number of mandatory limits exceeded.", "planner/library/limits"),
+    "limits_violated": Definition(
+        "Number of mandatory limits exceeded. The optimiser aims lower: its objectives stand among the constants.",
+        "planner/library/limits",
+    ),
     "over_limit": Definition(
         "Quantity less its limit, for each limit; positive where exceeded.", "planner/library/limits"
     ),

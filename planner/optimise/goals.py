@@ -5,16 +5,16 @@ import numpy as np
 from planner.optimise.objectives import GeneralisedMean, Objective, Overdose, Term, Underdose, VolumeAbove
 from planner.optimise.sampling import Part, Samples
 from planner.treatment.errors import PlanningError
-from planner.treatment.objective import ObjectiveTemplate, OrganLimit
+from planner.treatment.objective import ObjectiveTemplate, OrganGoal
 from planner.treatment.prescription import Prescription
 
 # The volume that a near-maximum dose is told for.
 _NEAR_MAXIMUM_CC = 0.03
 
 
-def limit_of(structure: str, template: ObjectiveTemplate, fractions: int) -> OrganLimit | None:
+def limit_of(structure: str, template: ObjectiveTemplate, fractions: int) -> OrganGoal | None:
     """Return the limit of a structure for a number of fractions: an exact name, or the name without its side."""
-    for limit in template.organ_limits.value:
+    for limit in template.organ_goals.value:
         names = (limit.organ, f"{limit.organ}_left", f"{limit.organ}_right")
         if structure in names and limit.fractions == fractions:
             return limit

@@ -71,8 +71,8 @@ class SkinGoal(Frozen):
     weight: float = Field(ge=0)
 
 
-class OrganLimit(Frozen):
-    """Largest near-maximum dose (D0.03cc) of an organ, total dose by number of fractions.
+class OrganGoal(Frozen):
+    """Near-maximum dose (D0.03cc) of an organ that the optimiser aims to stay below, total dose by number of fractions.
 
     Attributes
     ----------
@@ -122,7 +122,7 @@ class ObjectiveTemplate(Frozen):
         Weight of a brain volume as large as the PTV.
     brain_mean_weight : Constant
         Weight of the mean brain dose near the target, in multiples of the prescription.
-    organ_limits : Constant
+    organ_goals : Constant
         What the optimiser keeps to; what a plan is judged by stands in ``limits/``.
     organ_weight, organ_safety : Constant
         Weight of exceeding a limit, and the part of the limit at which the penalty starts.
@@ -141,7 +141,7 @@ class ObjectiveTemplate(Frozen):
     brain_volume: Constant[tuple[VolumeGoal, ...]]
     brain_volume_weight: Constant[float]
     brain_mean_weight: Constant[float]
-    organ_limits: Constant[tuple[OrganLimit, ...]]
+    organ_goals: Constant[tuple[OrganGoal, ...]]
     organ_weight: Constant[float]
     organ_safety: Constant[float]
     skin: Constant[SkinGoal]
