@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
-from planner.evaluate.dvh import dose_at, dvh, isodose_volume_cc
+from planner.evaluate.dvh import Histograms, dose_at, dvh, isodose_volume_cc
 
 SETUPS = (((1, 1, 1), (0, 0, 0), 1.0), ((1, 1, 2), (0.3, 0.1, 0.4), 1.25), ((0.9, 0.9, 1.5), (0.5, 0.2, 0.1), 2.0))
 
@@ -120,3 +120,15 @@ def test_result_does_not_depend_on_threads(monkeypatch):
         monkeypatch.setenv("LACUNA_THREADS", threads)
         found.append(dvh(dose, body).at_least_cc)
     assert np.array_equal(*found)
+
+
+def test_histograms_of_a_dose_are_computed_once_a_structure():
+    dose = dose_of(lambda p: 20 + 0.8 * p[..., 0], 9.0, 2.0)
+    first, same = structure(sphere(3.0), (1, 1, 1)), structure(sphere(3.0), (1, 1, 1))
+    histograms = Histograms(dose)
+    assert histograms.of(first) is histograms.of(first)
+    assert histograms.of(same) is not histograms.of(first)  # by identity
+    assert np.array_equal(histograms.of(first).at_least_cc, dvh(dose, first).at_least_cc)
+    # Nothing outlives them: a dose that was changed in place is read anew.
+    dose.data[...] *= 2
+    assert Histograms(dose).of(first).mean_gy == pytest.approx(2 * histograms.of(first).mean_gy)

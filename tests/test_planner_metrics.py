@@ -5,7 +5,7 @@ from oracles_geometry import dose_of, sphere, structure
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from planner.evaluate.definitions import DEFINITIONS
-from planner.evaluate.dvh import dvh
+from planner.evaluate.dvh import Histograms, dvh
 from planner.evaluate.metrics import (
     brain_metrics,
     case_metrics,
@@ -118,7 +118,7 @@ def test_a_case_has_every_promised_metric_and_counts_violations():
         "external": named("external", sphere(38.0), Role.EXTERNAL, (1.5, 1.5, 1.5), 4),
     }
     targets = {"gtv": named("gtv", sphere(9.0)), "ptv": named("ptv", sphere(10.0))}
-    found = case_metrics(DOSE, structures, targets, Prescription(18.0, 1, "fixed", ""))
+    found = case_metrics(Histograms(DOSE), structures, targets, Prescription(18.0, 1, "fixed", ""))
     keys = [(m.structure, m.name) for m in found]
     assert len(keys) == len(set(keys))
     assert values(found, "cavity")["rim_1mm_percent"] == 100.0
@@ -130,7 +130,7 @@ def test_a_case_has_every_promised_metric_and_counts_violations():
     assert values(found, "skin")["V3_cc"] == 0.0
     for margin in (0, 1, 2, 3, 5):
         assert ("cavity", f"rim_{margin}mm_percent") in keys
-    hypofractionated = case_metrics(DOSE, structures, targets, Prescription(27.0, 7, "fixed", ""))
+    hypofractionated = case_metrics(Histograms(DOSE), structures, targets, Prescription(27.0, 7, "fixed", ""))
     assert not any("limit" in m.name for m in hypofractionated)
 
 

@@ -1,7 +1,6 @@
 """Dose-volume histograms."""
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -88,7 +87,6 @@ class Dvh:
         return doses, np.array([self.volume_at_dose_percent(float(d)) for d in doses])
 
 
-@lru_cache(maxsize=48)  # by identity: metrics and curves of a case ask for the same histograms
 def dvh(dose: Volume, structure: Structure) -> Dvh:
     """Return the dose-volume histogram of a structure.
 
@@ -142,6 +140,32 @@ def dvh(dose: Volume, structure: Structure) -> Dvh:
         edges_gy=bin_gy * np.arange(_BINS + 1),
         at_least_cc=np.maximum(covered_cc - below[: _BINS + 1], 0.0),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Histograms:
+    """The histograms of one dose, each computed once: metrics and curves ask for the same ones.
+
+    Attributes
+    ----------
+    dose : Volume
+        Gy.
+    """
+
+    dose: Volume
+    _known: dict[Structure, Dvh] = field(default_factory=dict, init=False, repr=False)
+
+    def of(self, structure: Structure) -> Dvh:
+        """Return the histogram of a structure; structures are told apart by identity.
+
+        Raises
+        ------
+        ValueError
+            If the structure is empty.
+        """
+        if structure not in self._known:
+            self._known[structure] = dvh(self.dose, structure)
+        return self._known[structure]
 
 
 def dose_at(dose: Volume, points_mm: np.ndarray, outside_gy: float = 0.0) -> np.ndarray:

@@ -14,7 +14,7 @@ from phantoms.structure import Role, Structure
 from phantoms.volume import Volume
 from planner import library
 from planner.evaluate.coverage import rim_coverage, shell
-from planner.evaluate.dvh import Dvh, dvh, isodose_volume_cc
+from planner.evaluate.dvh import Dvh, Histograms, dvh, isodose_volume_cc
 from planner.treatment.limits import EvaluationRules, Limit, Limits
 from planner.treatment.prescription import Prescription
 
@@ -110,7 +110,11 @@ def dose_metrics(curve: Dvh, prescription_gy: float) -> list[Metric]:
 
 
 def target_metrics(
-    dose: Volume, target: Structure, prescription_gy: float, isodoses_cc: tuple[float, float] | None = None
+    dose: Volume,
+    target: Structure,
+    prescription_gy: float,
+    isodoses_cc: tuple[float, float] | None = None,
+    curve: Dvh | None = None,
 ) -> list[Metric]:
     """Return the dose metrics, marginal dose, conformity, gradient and homogeneity of one target.
 
@@ -121,13 +125,15 @@ def target_metrics(
     prescription_gy : float
     isodoses_cc : tuple of 2 float, optional
         Volumes of the prescription isodose and of half of it, where the caller has them already.
+    curve : Dvh, optional
+        Of the target, likewise.
 
     Raises
     ------
     ValueError
         If the target is empty.
     """
-    curve, name, rule = dvh(dose, target), target.name, rules()
+    curve, name, rule = curve or dvh(dose, target), target.name, rules()
     d98, d50, d2 = (curve.dose_at_volume_percent(percent) for percent in (98, 50, 2))
     tv, covered = curve.volume_cc, curve.volume_at_dose_cc(prescription_gy)
     piv, piv50 = isodoses_cc or isodose_volumes_cc(dose, prescription_gy)
@@ -292,51 +298,57 @@ def plan_metrics(dose: Volume, target: Structure, prescription_gy: float, brain:
 
 
 def case_metrics(
-    dose: Volume, structures: Mapping[str, Structure], targets: Mapping[str, Structure], prescription: Prescription
+    histograms: Histograms,
+    structures: Mapping[str, Structure],
+    targets: Mapping[str, Structure],
+    prescription: Prescription,
 ) -> list[Metric]:
     """Return every metric of one dose on one anatomy: a study calls it for the planned and for the delivered dose.
 
     Parameters
     ----------
-    dose : Volume
-        Total dose, Gy.
+    histograms : Histograms
+        Of the total dose, Gy.
     structures : mapping of str to Structure
         Anatomy, and lesion, cavity and residual tumour as they are (or as the planner believes them to be).
     targets : mapping of str to Structure
         ``gtv``, ``ctv``, ``ptv`` as drawn.
     prescription : Prescription
     """
-    return list(_case_metrics(dose, structures, targets, prescription))
+    return list(_case_metrics(histograms, structures, targets, prescription))
 
 
 def _case_metrics(
-    dose: Volume, structures: Mapping[str, Structure], targets: Mapping[str, Structure], prescription: Prescription
+    histograms: Histograms,
+    structures: Mapping[str, Structure],
+    targets: Mapping[str, Structure],
+    prescription: Prescription,
 ) -> Iterator[Metric]:
-    level = prescription.dose_gy
+    dose, level = histograms.dose, prescription.dose_gy
     drawn = {name: target for name, target in targets.items() if has_surface(target)}
     isodoses = isodose_volumes_cc(dose, level)
     for target in drawn.values():
-        yield from target_metrics(dose, target, level, isodoses)
+        yield from target_metrics(dose, target, level, isodoses, histograms.of(target))
     for name in TRUTHS:
         truth = structures.get(name)
         if truth is None or truth.is_empty:
             continue
-        yield from dose_metrics(dvh(dose, truth), level)
+        yield from dose_metrics(histograms.of(truth), level)
         if name in RIMMED and has_surface(truth):
             yield from rim_metrics(dose, truth, level, structures.get("intracranial"))
     organs = {n: s for n, s in structures.items() if s.role is Role.ORGAN and n not in BOUNDS and not s.is_empty}
-    curves = {name: dvh(dose, organ) for name, organ in organs.items()}
+    curves = {name: histograms.of(organ) for name, organ in organs.items()}
     brain = structures.get("brain")
     if brain is not None and not brain.is_empty:
         excluded = next((drawn[name] for name in _EXCLUDED if name in drawn), None)
         if "brain" not in curves:
-            curves["brain"] = dvh(dose, brain)
+            curves["brain"] = histograms.of(brain)
         yield from _brain_rows(dose, curves["brain"], brain, excluded)
     if "external" in structures:
         skin = skin_near_dose(dose, structures["external"])
         least, value = rules().skin_dose_gy.value, 0.0
         if skin is not None and not skin.is_empty:
-            curves["skin"] = dvh(dose, skin)
+            curves["skin"] = histograms.of(skin)
             value = curves["skin"].volume_at_dose_cc(least)
         yield Metric("skin", f"V{least:g}_cc", value, "cc")
     yield from organ_metrics(curves, limits_for(prescription.fractions))

@@ -3,13 +3,14 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from phantoms.patient import Anatomy, Epoch
 from planner.engines.registry import engine_named
-from planner.evaluate.dvh import dvh
+from planner.evaluate.dvh import Histograms
 from planner.evaluate.metrics import Metric, case_metrics
 from planner.study.case import Case
 from planner.study.store import DVH, RECORDS, CaseResult
@@ -44,16 +45,20 @@ class Phase:
     anatomy: Epoch
     plan: Plan
 
+    @cached_property
+    def _histograms(self) -> Histograms:
+        return Histograms(self.dose.volume)
+
     def metrics(self) -> list[Metric]:
         """Return every metric of the dose on the anatomy."""
-        return case_metrics(self.dose.volume, self.anatomy.structures, self.plan.targets, self.plan.prescription)
+        return case_metrics(self._histograms, self.anatomy.structures, self.plan.targets, self.plan.prescription)
 
     def curves(self, metrics: Sequence[Metric]) -> Iterator[tuple[str, float, float]]:
         """Yield structure, dose and percentage of volume, for the structures that have metrics."""
         shown = {**self.anatomy.structures, **self.plan.targets}
         for name in dict.fromkeys(metric.structure for metric in metrics):
             if name in shown:
-                doses, percent = dvh(self.dose.volume, shown[name]).curve()
+                doses, percent = self._histograms.of(shown[name]).curve()
                 yield from ((name, d, v) for d, v in zip(doses.tolist(), percent.tolist(), strict=True))
 
 
