@@ -147,6 +147,8 @@ def load_study(file: Path, data: Path | None = None) -> Study:
     if len(set(names)) < len(names):
         raise InputError(file, "study.strategies", f"two strategies have the same name: {', '.join(names)}")
     for arm in arms:
-        refuse_ignored_field(arm, Capability.BFIELD in engine.can, spec.settings.ignore_field, file)
+        name = arm.engine(engine.name, spec.settings.ignore_field)
+        can = engine_named(name, f"strategy {arm.name}", "engine").can
+        refuse_ignored_field(arm, Capability.BFIELD in can, spec.settings.ignore_field, file)
     hashes = spec.cohort.check(file, data)
     return Study(file, spec, arms, data, hashes)
