@@ -13,6 +13,8 @@ import numba
 
 _Kernel = TypeVar("_Kernel", bound=Callable)
 
+_BARE = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
+
 
 def njit(function: _Kernel) -> _Kernel:
     """Compile a kernel with IEEE semantics."""
@@ -27,3 +29,13 @@ def njit_fast(function: _Kernel) -> _Kernel:
 def njit_inline(function: _Kernel) -> _Kernel:
     """Compile a small function that is always inlined into its caller."""
     return cast(_Kernel, numba.njit(nogil=True, cache=True, error_model="numpy", inline="always")(function))
+
+
+def njit_bare(function: _Kernel) -> _Kernel:
+    """Compile a function that makes no array, without the counting of references that else costs more than its work."""
+    return cast(_Kernel, numba.njit(**_BARE)(function))  # type: ignore[call-overload]  # numba's stub lacks _nrt
+
+
+def njit_welded(function: _Kernel) -> _Kernel:
+    """Compile a bare function that is part of its caller: handing on tuples of arrays would cost more than its work."""
+    return cast(_Kernel, numba.njit(**_BARE, forceinline=True)(function))  # type: ignore[call-overload]

@@ -1,5 +1,6 @@
 """Study files: what is accepted, what is refused and how that is told."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,6 @@ def test_a_case_gets_another_id_when_what_it_depends_on_changes(tmp_path, old, n
         ('kind = "synthetic"', 'kind = "synthetick"', "cohort", "synthetic"),
         ("dose_grid_mm = 4.0", "dose_grid_mm = inf", "settings.dose_grid_mm", "finite"),
         ("dose_grid_mm = 4.0", 'engine = "pensil"', "settings.engine", "Did you mean 'pencil'"),
-        ("ignore_field = true", "ignore_field = false", "settings.ignore_field", "elekta-unity"),
-        ("ignore_field = true", "", "settings.ignore_field", "ignore_field = true"),
         ("ignore_field = true", '[compare]\nendpoints = ["ptv"]', "compare.endpoints", "structure.metric"),
         ("ignore_field = true", ENDPOINTS.format("ptv.D98_gy", "ptvv.D98_gy"), "compare.endpoints.1", "mean 'ptv'"),
         ("ignore_field = true", ENDPOINTS.format("ptv.D98", "ptv.gi"), "compare.endpoints.0", "mean 'D98_gy'"),
@@ -119,6 +118,19 @@ def own_strategy(tmp_path, old="", new=""):
     text = library.read_text().replace('name = "delayed"', 'name = "mine"').replace(old, new)
     (tmp_path / "mine.toml").write_text(text)
     return study_of(tmp_path, GOOD.replace('"delayed"', '"mine.toml"'))
+
+
+@pytest.mark.parametrize("said", ["ignore_field = false", ""])
+def test_a_field_that_the_engine_cannot_see_is_refused(tmp_path, said):
+    library = Path(__file__).resolve().parent.parent / "planner" / "library" / "strategies" / "mr_linac.toml"
+    text = GOOD.replace('"delayed", "mr_linac"', '"mine.toml"').replace("ignore_field = true", said)
+    # The strategy names an engine that sees the field; without it the one of the settings computes, the cone.
+    named = library.read_text().replace('name = "mr_linac"', 'name = "mine"')
+    (tmp_path / "mine.toml").write_text(named)
+    assert study_of(tmp_path, text).arms[0].has_field
+    (tmp_path / "mine.toml").write_text(re.sub(r"(?m)^(engine|corrections) = .*\n", "", named))
+    with pytest.raises(InputError, match=r"settings\.ignore_field: .*elekta-unity.*ignore_field = true"):
+        study_of(tmp_path, text)
 
 
 def test_a_strategy_of_ones_own_lies_beside_the_study(tmp_path):

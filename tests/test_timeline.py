@@ -94,9 +94,9 @@ class Physicist(Diary):
         return Plan(belief.day, "m", "t", Prescription(27.0, 3, "r", ""), {}, (), (), self.dose_on(belief, None), {})
 
     def dose_on(self, truth, plan):
-        return Dose(
-            Volume(truth.grid, np.full(truth.grid.shape, truth.day, np.float32), Quantity.DOSE), "e", False, 0.01
-        )
+        everywhere = np.full(truth.grid.shape, truth.day, np.float32)
+        volume = Volume(truth.grid, everywhere, Quantity.DOSE)
+        return Dose(volume, "e", False, 0.01, Volume(truth.grid, 0.01 * everywhere, Quantity.DOSE))
 
 
 def test_fractions_on_several_days_are_added_on_the_truth_of_the_last():
@@ -107,7 +107,10 @@ def test_fractions_on_several_days_are_added_on_the_truth_of_the_last():
     assert course.truth.day == 7.0 and course.belief.day == 1.0
     # A third of the plan each day.
     np.testing.assert_allclose(course.dose.volume.data, (2.0 + 3.0 + 7.0) / 3, rtol=1e-6)
-    assert course.dose.uncertainty == pytest.approx(0.01 / np.sqrt(3))
+    # The days may share their histories, so that their noise need not average out.
+    assert course.dose.uncertainty == pytest.approx(0.01)
+    assert course.dose.deviation is not None
+    np.testing.assert_allclose(course.dose.deviation.data, 0.04, rtol=1e-6)
     single = follow(strategy(on("image", 1.0), {"step": "plan"}, on("treat", 2.0)), BallAnatomy(), Physicist())
     assert single.courses[0].dose is single.deliveries[0].dose
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from phantoms.structure import Structure
 from phantoms.volume import Volume
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
@@ -103,6 +104,10 @@ class Engine(Protocol):
         machine: Machine,
         *,
         ignore_field: bool,
+        region: Structure | None = None,
     ) -> Dose:
-        """Return the dose of `beams` with `weights` on the grid of `density`."""
+        """Return the dose of `beams` with `weights` on the grid of `density`.
+
+        `region` is where a statistical engine has to reach its uncertainty; the others have none.
+        """
         ...

@@ -15,6 +15,7 @@ from kernels.raytrace import Fan, trace_fan
 from kernels.terma import FluencePlane, release
 from kernels.threads import chunks, run_chunks
 from phantoms.grid import Grid
+from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.engines.base import Capability, ignores_field
@@ -79,6 +80,7 @@ class CollapsedCone:
         machine: Machine,
         *,
         ignore_field: bool,
+        region: Structure | None = None,
     ) -> Dose:
         """Return the dose of `beams` with `weights` on the grid of `density`.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from kernels.pencil import FOOTPRINT, gather, scatter
 from kernels.threads import chunks, run_chunks
+from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.engines.base import Capability, ignores_field
@@ -131,6 +132,7 @@ class PencilBeam:
         machine: Machine,
         *,
         ignore_field: bool,
+        region: Structure | None = None,
     ) -> Dose:
         """Return the dose of `beams` with `weights` on the grid of `density`; zero in air.
 

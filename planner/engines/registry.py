@@ -9,15 +9,21 @@ from planner.engines.base import Engine
 from planner.engines.cone import CollapsedCone
 from planner.engines.cone_physics import cone_physics
 from planner.engines.media import density_physics
+from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.pencil import PencilBeam
 from planner.treatment.errors import InputError, unknown_name
 
-ENGINES: dict[str, Engine] = {"cone": CollapsedCone(), "pencil": PencilBeam()}
+ENGINES: dict[str, Engine] = {"cone": CollapsedCone(), "monte_carlo": MonteCarlo(), "pencil": PencilBeam()}
 _PHYSICS: dict[str, dict[str, Callable[[], BaseModel]]] = {
     "cone": {"cone": cone_physics, "density": density_physics},
     "pencil": {"density": density_physics},
 }
 """Constants that an engine rests on beside tables: by engine, what they are called and what gives them."""
+
+
+def for_patient(engine: Engine, uncertainty_percent: float) -> Engine:
+    """Return a statistical engine that reaches an uncertainty in the target of a plan; any other engine as it is."""
+    return engine.for_patient(uncertainty_percent) if isinstance(engine, MonteCarlo) else engine
 
 
 def engine_named(name: str, source: str = "engine", where: str = "") -> Engine:

@@ -80,7 +80,7 @@ def medium(name: str) -> Medium:
 
 @cache
 def _media() -> np.ndarray:
-    return _table("media.csv")
+    return read_table("media.csv")
 
 
 def spectrum_names() -> list[str]:
@@ -101,7 +101,7 @@ def spectrum(which: str | AliRogers) -> Spectrum:
         return _ali_rogers(which)
     if which not in spectrum_names():
         raise InputError("library", "spectrum", unknown_name("spectrum", which, spectrum_names()))
-    rows = _table(f"spectrum_{which}.csv")
+    rows = read_table(f"spectrum_{which}.csv")
     probability = rows["probability"].astype(float)
     edges = np.append(rows["E_lo_MeV"], rows["E_hi_MeV"][-1]).astype(float)
     return Spectrum(edges, probability / probability.sum())
@@ -129,13 +129,13 @@ def _ali_rogers(form: AliRogers) -> Spectrum:
 
 def _of_metal(metal: str, energies_mev: np.ndarray) -> np.ndarray:
     """Return the mass attenuation coefficient of a metal, cm2/g, log-log interpolated."""
-    rows = _table("photon_metals.csv")
+    rows = read_table("photon_metals.csv")
     return np.exp(np.interp(np.log(energies_mev), np.log(rows["E_MeV"]), np.log(rows[metal])))
 
 
 @cache
 def _photon_media() -> np.ndarray:
-    return _table("photon_media.csv")
+    return read_table("photon_media.csv")
 
 
 def attenuation(medium_name: str, energies_mev: np.ndarray, column: str = "total") -> np.ndarray:
@@ -172,7 +172,7 @@ def energy_deposition() -> EnergyDeposition:
     return EnergyDeposition(energies, theta, radius, kernels[..., 0], kernels[..., 1:].sum(axis=-1))
 
 
-def _table(file: str) -> np.ndarray:
+def read_table(file: str) -> np.ndarray:
     """Return a CSV file with ``#`` comments as a structured array."""
     lines = [line for line in (_FOLDER / file).read_text().splitlines() if not line.startswith("#")]
     return np.genfromtxt(lines, delimiter=",", names=True, dtype=None, encoding="utf-8", deletechars="")

@@ -86,6 +86,7 @@ def make_plan(
     engine: Engine,
     progress: Callable[[int, float], None] = lambda evaluation, value: None,
     fast: Engine | None = None,
+    corrector: Engine | None = None,
 ) -> Plan:
     """Return the plan that an engine finds for a request.
 
@@ -98,6 +99,8 @@ def make_plan(
         Is told the number of evaluations so far and the objective.
     fast : Engine, optional
         Engine inside the optimiser, with the capability INFLUENCE; `engine` itself if it has that.
+    corrector : Engine, optional
+        Engine of the dose-correction loop, as `engine` but with a larger uncertainty; `engine` itself if not given.
 
     Raises
     ------
@@ -109,9 +112,9 @@ def make_plan(
     beams = beams_on(ptv, request.machine, request.technique)
     goals = (_organs(request), request.objectives.skin.value.thickness_mm)
     samples = sample(request.density.grid, ptv, request.structures, goals, request.effort.budget)
-    fluence = _optimised(request, (engine, fast or engine), beams, samples, progress)
+    fluence = _optimised(request, (corrector or engine, fast or engine), beams, samples, progress)
     weights = [fluence.weights[part] for part in bixel_slices(beams)]
-    dose = engine.dose(request.density, beams, weights, request.machine, ignore_field=request.ignore_field)
+    dose = engine.dose(request.density, beams, weights, request.machine, ignore_field=request.ignore_field, region=ptv)
     factor = normalisation_factor(dose.volume, ptv, request.prescription, request.objectives.normalisation.value)
     dose = scaled(dose, factor)
     return Plan(
@@ -160,7 +163,12 @@ def dose_to_volume(values: np.ndarray, volume: np.ndarray, percent: float) -> fl
 
 def scaled(dose: Dose, factor: float) -> Dose:
     """Return a dose multiplied by a factor."""
-    return replace(dose, volume=Volume(dose.volume.grid, dose.volume.data * np.float32(factor), Quantity.DOSE))
+
+    def times(part: Volume) -> Volume:
+        return Volume(part.grid, part.data * np.float32(factor), Quantity.DOSE)
+
+    deviation = None if dose.deviation is None else times(dose.deviation)
+    return replace(dose, volume=times(dose.volume), deviation=deviation)
 
 
 def _checked_target(request: PlanRequest) -> Structure:
@@ -218,7 +226,14 @@ def _optimised(
     last = [(stages[-1][0], request.effort.correction_evaluations)]
     for _ in range(request.effort.corrections if engine is not fast else 0):
         parts = [fluence.weights[part] for part in bixel_slices(beams)]
-        dose = engine.dose(request.density, beams, parts, request.machine, ignore_field=request.ignore_field)
+        dose = engine.dose(
+            request.density,
+            beams,
+            parts,
+            request.machine,
+            ignore_field=request.ignore_field,
+            region=request.targets["ptv"],
+        )
         offset = dose.volume.at(samples.points_mm) - influence.forward(fluence.weights)
         again = optimise_fluence(
             Corrected(influence, offset), last, fluence.weights, roughness=rough, progress=progress

@@ -28,6 +28,8 @@ class Settings(Frozen):
         Inside the optimiser; it needs the influence of single bixels.
     corrections : int
         Rounds of the dose-correction loop, where the two engines differ.
+    uncertainty_percent : float
+        What Monte Carlo has to reach in the target: root mean square over its voxels. Twice as much in corrections.
     dose_grid_mm : float
         Spacing of the dose grid.
     ignore_field : bool
@@ -41,6 +43,7 @@ class Settings(Frozen):
     engine: str = "cone"
     optimiser_engine: str = "pencil"
     corrections: int = Field(default=1, ge=0, le=10)
+    uncertainty_percent: float = Field(default=1.0, gt=0, le=10)
     dose_grid_mm: float = Field(default=2.0, ge=0.5, le=10)
     ignore_field: bool = False
     observer_sd_mm: float = Field(default=0.5, ge=0, le=5)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from phantoms.patient import Anatomy, Epoch
-from planner.engines.registry import engine_named
+from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.metrics import Metric, case_metrics
 from planner.study.case import Case
@@ -72,11 +72,14 @@ def run_case(case: Case) -> CaseResult:
     """
     settings = case.settings
     anatomy = case.cohort.anatomy(case.number, case.seed, case.data)
+    name = case.arm.engine(settings.engine, settings.ignore_field)
+    engine, percent = engine_named(name), settings.uncertainty_percent
     practice = Practice(
         arm=case.arm,
-        engine=engine_named(settings.engine),
+        engine=for_patient(engine, percent),
+        corrector=for_patient(engine, 2.0 * percent),
         fast=engine_named(settings.optimiser_engine),
-        corrections=settings.corrections,
+        corrections=settings.corrections if name == settings.engine else case.arm.strategy.corrections,
         dose_grid_mm=settings.dose_grid_mm,
         ignore_field=settings.ignore_field,
         observer=Observer(settings.observer_sd_mm, settings.observer_correlation_mm),

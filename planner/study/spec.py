@@ -121,7 +121,9 @@ class Study:
     def constants(self) -> list[dict[str, str]]:
         """Return ``{name, value, source, status}`` of every constant that the study rests on, each once."""
         rows = [row for arm in self.arms for row in arm.constants()] + list(cited_constants())
-        rows += constants_of((self.spec.settings.engine, self.spec.settings.optimiser_engine))
+        settings = self.spec.settings
+        engines = [arm.engine(settings.engine, settings.ignore_field) for arm in self.arms]
+        rows += constants_of([*engines, settings.optimiser_engine])
         return list({row["name"]: row for row in rows}.values())
 
 
@@ -152,7 +154,9 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
     if len(set(names)) < len(names):
         raise InputError(file, "study.strategies", f"two strategies have the same name: {', '.join(names)}")
     for arm in arms:
-        refuse_ignored_field(arm, Capability.BFIELD in engine.can, spec.settings.ignore_field, file)
+        name = arm.engine(engine.name, spec.settings.ignore_field)
+        can = engine_named(name, f"strategy {arm.name}", "engine").can
+        refuse_ignored_field(arm, Capability.BFIELD in can, spec.settings.ignore_field, file)
     hashes = spec.cohort.hashes(file, data)
     if data is not None and results is not None:
         data = known_import(data, hashes, results / spec.study.name)

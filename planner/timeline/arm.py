@@ -44,6 +44,11 @@ class Arm:
         """Whether the machine treats in a magnetic field."""
         return any(self.machine.magnetic_field_t.value)
 
+    def engine(self, usual: str, ignore_field: bool) -> str:
+        """Return the name of the engine of its doses: the strategy's own, or the usual one if the field is ignored."""
+        own = self.strategy.engine
+        return usual if own is None or (ignore_field and self.has_field) else own
+
     def resolved(self) -> dict[str, object]:
         """Return every value of the arm as plain data, for hashing and for the record."""
         return {field.name: getattr(self, field.name).model_dump(mode="json") for field in fields(self)}
@@ -113,5 +118,5 @@ def refuse_ignored_field(arm: Arm, engine_sees_field: bool, ignore_field: bool, 
             source,
             "settings.ignore_field",
             f"strategy '{arm.name}' treats on '{arm.machine.name}' in a magnetic field, which the chosen engine cannot "
-            "see. Set ignore_field = true to leave the field out of the dose; every record will say so",
+            "see. Choose monte_carlo, or set ignore_field = true to leave the field out; every record will say so",
         )

@@ -9,7 +9,7 @@ from phantoms.contour import redrawn
 from phantoms.grid import Grid
 from phantoms.patient import Epoch
 from phantoms.volume import Quantity, Volume
-from planner.engines.base import Engine
+from planner.engines.base import Capability, Engine
 from planner.optimise.planning import Effort, PlanRequest, make_plan
 from planner.optimise.prescribing import prescribe, targets
 from planner.timeline.arm import Arm
@@ -21,8 +21,9 @@ from planner.treatment.plan import Plan
 
 # What the observer draws on the images; the other structures are taken as they are.
 DRAWN = ("tumour", "cavity", "residual")
-# Engines give no dose in air, but the air that surgery leaves in a cavity lies inside the target: inside the body,
-# density is at least this, g/cm3. Along the few millimetres of such air the difference in path is below 1 mm of water.
+# All engines but Monte Carlo give no dose in air, but the air that surgery leaves in a cavity lies inside the target:
+# inside the body, density is at least this, g/cm3. Along the few millimetres of such air the path differs by less than
+# 1 mm of water.
 THINNEST_IN_BODY = 0.1
 
 
@@ -60,6 +61,8 @@ class Practice:
         Of the study, and number of the patient: dates and contours are drawn from them, not from the strategy.
     fast : Engine or None
         Inside the optimiser; None if `engine` itself can.
+    corrector : Engine or None
+        Of the dose-correction loop; None: `engine`.
     corrections : int
         Rounds of the dose-correction loop.
     """
@@ -72,6 +75,7 @@ class Practice:
     seed: int
     patient: int
     fast: Engine | None = None
+    corrector: Engine | None = None
     corrections: int = 0
 
     def day_of(self, step: Step, state: State) -> float:
@@ -109,12 +113,17 @@ class Practice:
             ignore_field=self._ignored,
             effort=Effort(corrections=self.corrections),
         )
-        return make_plan(request, self.engine, fast=self.fast)
+        return make_plan(request, self.engine, fast=self.fast, corrector=self.corrector)
 
     def dose_on(self, truth: Epoch, plan: Plan) -> Dose:
         """Return the dose of a plan on the anatomy of the day, aligned on the skull."""
         return self.engine.dose(
-            self._density(truth), plan.beams, plan.weights, self.arm.machine, ignore_field=self._ignored
+            self._density(truth),
+            plan.beams,
+            plan.weights,
+            self.arm.machine,
+            ignore_field=self._ignored,
+            region=plan.targets["ptv"],
         )
 
     @cached_property
@@ -125,6 +134,8 @@ class Practice:
         """Return the density on the dose grid: the whole volume of the patient at the spacing of the study."""
         grid = Grid.covering(epoch.grid.low_mm.tolist(), epoch.grid.high_mm.tolist(), self.dose_grid_mm)
         density = epoch.volumes["density"].on(grid)
+        if Capability.REFERENCE in self.engine.can:
+            return density
         body = epoch.structures["external"].on(grid) >= 0.5
         raised = np.where(body, np.maximum(density.data, np.float32(THINNEST_IN_BODY)), density.data)
         return Volume(grid, raised, Quantity.DENSITY)

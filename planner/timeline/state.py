@@ -1,10 +1,12 @@
 """Truth and belief: what is, what the planner saw, and what has been done."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
+from phantoms.grid import Grid
 from phantoms.patient import Anatomy, Epoch
 from phantoms.volume import Volume
 from planner.treatment.dose import Dose
@@ -91,19 +93,27 @@ class Course:
     def dose(self) -> Dose:
         """Dose of the whole course: the mean of the deliveries, each of which gives its part of the fractions.
 
-        Doses are added in patient coordinates, aligned on the skull: tissue is not followed as it deforms.
+        Doses are added in patient coordinates, aligned on the skull: tissue is not followed as it deforms. Statistical
+        uncertainties are averaged like the doses, an upper bound: an engine may draw the same histories every day.
         """
-        last, count = self.deliveries[-1].dose, len(self.deliveries)
-        if count == 1:
+        doses = [delivery.dose for delivery in self.deliveries]
+        last = doses[-1]
+        if len(doses) == 1:
             return last
-        grid = last.volume.grid
-        total = np.sum([delivery.dose.volume.on(grid).data for delivery in self.deliveries], axis=0) / count
+        known = [dose.deviation for dose in doses if dose.deviation is not None]
         return replace(
             last,
-            volume=Volume(grid, total.astype(np.float32), last.volume.quantity),
-            field_ignored=any(delivery.dose.field_ignored for delivery in self.deliveries),
-            uncertainty=float(np.linalg.norm([delivery.dose.uncertainty for delivery in self.deliveries])) / count,
+            volume=_mean([dose.volume for dose in doses], len(doses), last.volume.grid),
+            field_ignored=any(dose.field_ignored for dose in doses),
+            uncertainty=float(np.mean([dose.uncertainty for dose in doses])),
+            deviation=_mean(known, len(doses), last.volume.grid) if known else None,
         )
+
+
+def _mean(volumes: Sequence[Volume], count: int, grid: Grid) -> Volume:
+    """Return the sum of volumes over `count`, on a grid."""
+    total = np.sum([volume.on(grid).data for volume in volumes], axis=0) / count
+    return Volume(grid, total.astype(np.float32), volumes[0].quantity)
 
 
 @dataclass(frozen=True, eq=False)

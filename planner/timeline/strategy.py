@@ -134,6 +134,10 @@ class Strategy(Frozen):
         One sentence for the report.
     machine, technique, objectives, prescription, margins : str
         Names in the library.
+    engine : str or None
+        Of planned and delivered dose, where it must be another than that of the study: in a magnetic field.
+    corrections : int
+        Rounds of the dose-correction loop with that engine.
     steps : tuple of Step
         In order of time.
     """
@@ -146,6 +150,8 @@ class Strategy(Frozen):
     objectives: str
     prescription: str
     margins: str
+    engine: str | None = None
+    corrections: int = Field(default=1, ge=1, le=10)
     steps: tuple[Step, ...]
 
     @model_validator(mode="after")

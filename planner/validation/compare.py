@@ -12,6 +12,7 @@ from planner.engines.base import Engine
 from planner.library import load
 from planner.treatment.beam_list import OpenField, weighted_beam
 from planner.treatment.constant import Constant, Status
+from planner.treatment.dose import Dose
 from planner.treatment.machine import Machine
 from planner.validation.case import REFERENCE, Gate, ReferenceCase, Region
 
@@ -119,10 +120,10 @@ def compare(name: str, case: ReferenceCase, engine: Engine) -> Comparison:
     if not gates:
         raise ValueError(f"case '{name}' states nothing about engine '{engine.name}'")
     gate = gates[0]
-    dose, noise = _computed(case, engine)
+    dose = _computed(case, engine)
     reference = read_table(case)
-    averages = BinAverages(dose)
-    ours = Table(reference.edges_mm, averages.over(reference.edges_mm), noise * averages.over(reference.edges_mm))
+    averages = BinAverages(dose.volume)
+    ours = Table(reference.edges_mm, averages.over(reference.edges_mm), _sigma(dose, reference.edges_mm))
     gamma = _gamma(reference, ours, averages, gate)
     counted = ~np.isnan(gamma)
     share = 100.0 * float((gamma[counted] <= 1.0).mean())
@@ -183,8 +184,8 @@ def phantom_density(case: ReferenceCase) -> Volume:
     return Volume(grid, density, Quantity.DENSITY)
 
 
-def _computed(case: ReferenceCase, engine: Engine) -> tuple[Volume, float]:
-    """Return the dose of the case, Gy per emitted photon, and its relative uncertainty."""
+def _computed(case: ReferenceCase, engine: Engine) -> Dose:
+    """Return the dose of the case, Gy per emitted photon."""
     machine = load("machines", case.machine, Machine)
     field = Constant[tuple[float, float, float]](
         value=case.magnetic_field_t, source=case.source, status=Status.PUBLISHED
@@ -199,8 +200,19 @@ def _computed(case: ReferenceCase, engine: Engine) -> tuple[Volume, float]:
         field_mm=(case.field_mm[1], case.field_mm[0]),
     )
     made = weighted_beam(opening, machine)
-    dose = engine.dose(phantom_density(case), [made.beam], [made.weights], machine, ignore_field=False)
-    return dose.volume, dose.uncertainty
+    return engine.dose(phantom_density(case), [made.beam], [made.weights], machine, ignore_field=False)
+
+
+def _sigma(dose: Dose, edges_mm: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the standard deviation of the averages over bins, of independent voxels; 0 of an engine without noise."""
+    if dose.deviation is None:
+        return np.zeros(tuple(len(edges) - 1 for edges in edges_mm))
+    grid = dose.deviation.grid
+    sizes = np.einsum("i,j,k->ijk", *(np.diff(edges) for edges in edges_mm))
+    # A bin smaller than a voxel has the noise of that voxel.
+    voxels = np.maximum(1.0, sizes / (1000.0 * grid.voxel_cc))
+    variance = Volume(grid, dose.deviation.data.astype(float) ** 2, Quantity.DOSE)
+    return np.sqrt(np.maximum(BinAverages(variance).over(edges_mm), 0.0) / voxels)
 
 
 def output_rows(done: Sequence[Comparison]) -> list[Row]:

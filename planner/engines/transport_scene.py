@@ -1,0 +1,86 @@
+"""The phantom of Monte Carlo: from density (and labels) to rows of cross sections and the room around voxels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import binary_dilation, distance_transform_cdt, maximum_filter, minimum_filter
+
+from kernels.particle import Medium, Scene
+from phantoms.volume import Volume
+from planner.engines.transport_tables import CLOSE, USUAL, transport_tables
+from planner.library.materials import by_density, by_label, material
+
+GAS_G_CM3 = 0.05
+"""Thinner than any tissue, inflated lung included (0.2 g/cm3)."""
+VACUUM_G_CM3 = 1e-6
+"""Thinner is vacuum: it takes this density, so that lengths stay finite, and has no dose."""
+NEAR_GAS_MM = 1.0
+"""Electrons are followed closely this far from gas: twice the range at the usual cut."""
+
+_UNIFORM = 3
+_FARTHEST = 250
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """Optical distances between the interactions of a photon: from the source, scattered. 0: it interacts once."""
+
+    primary: float = 0.02
+    scattered: float = 0.04
+
+
+def scene(
+    density: Volume, field_t: tuple[float, float, float], labels: np.ndarray | None, splitting: Splitting
+) -> Scene:
+    """Return what transport takes.
+
+    Parameters
+    ----------
+    density : Volume, g/cm3
+    field_t : tuple of 3 float
+        Magnetic field, tesla, LPS.
+    labels : ndarray, shape of the density, or None
+        Materials by number; without, they follow from the density.
+    splitting : Splitting
+    """
+    data = np.maximum(density.data, np.float32(VACUUM_G_CM3))
+    names, index = by_density(data) if labels is None else by_label(labels, data)
+    gas = data < GAS_G_CM3
+    close = gas
+    if gas.any() and not gas.all():
+        reach = [int(np.ceil(NEAR_GAS_MM / step - 1e-9)) for step in density.grid.spacing_mm]
+        close = binary_dilation(gas, np.ones([2 * n + 1 for n in reach], bool))
+    used = np.unique(index + len(names) * close.astype(np.int64))
+    rows = [(material(names[n % len(names)]), CLOSE if n >= len(names) else USUAL) for n in used]
+    row = np.searchsorted(used, index + len(names) * close.astype(np.int64)).astype(np.uint8)
+    lattice = density.grid.lattice
+    return Scene(
+        Medium(lattice, data, row, clearance(data, row)),
+        transport_tables(rows),
+        _basis(np.asarray(field_t, float)),
+        float(np.linalg.norm(field_t)),
+        np.array([splitting.primary, splitting.scattered]),
+    )
+
+
+def clearance(density: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return in how many voxels around each voxel nothing changes (Chebyshev), uint8; beyond the border all changes."""
+    same = np.ones(density.shape, bool)
+    for values in (density, row):
+        same &= maximum_filter(values, _UNIFORM, mode="nearest") == minimum_filter(values, _UNIFORM, mode="nearest")
+    # A voxel on the border has a neighbour outside.
+    inner = np.zeros_like(same)
+    inner[1:-1, 1:-1, 1:-1] = same[1:-1, 1:-1, 1:-1]
+    if not inner.any():
+        return np.zeros(density.shape, np.uint8)
+    room = distance_transform_cdt(inner, "chessboard")
+    return np.ascontiguousarray(np.minimum(room, _FARTHEST).astype(np.uint8))
+
+
+def _basis(field: np.ndarray) -> np.ndarray:
+    """Return right-handed orthonormal rows, the last along the field (along z without one)."""
+    strength = float(np.linalg.norm(field))
+    axis = field / strength if strength > 0 else np.array([0.0, 0.0, 1.0])
+    across = np.cross(axis, np.eye(3)[int(np.argmin(np.abs(axis)))])
+    across /= np.linalg.norm(across)
+    return np.ascontiguousarray(np.stack([across, np.cross(axis, across), axis]))
