@@ -1,11 +1,12 @@
 """Photon histories from a source of rectangles to the energy that they leave in a lattice.
 
 A photon interacts not once but at many points of its way, evenly spaced in optical depth (with a random offset), each
-with the weight of an interaction there, ``exp(-depth) * spacing``; its scattered photon leaves from one of the points,
-chosen with just these probabilities, at full weight. Every electron that the points need is simulated once
-(`kernels.track`). After Kawrakow and Fippel, Phys Med Biol 45:2163 (2000), with evenly spaced instead of exponential
-depths, which keeps the relative uncertainty even along the beam. With a spacing of 0 every photon interacts once, and
-energy is conserved in every history.
+with the weight of an interaction there, ``exp(-depth) * spacing``; the spacing is wider where the dose is not wanted
+precisely. Its scattered photon leaves at full weight from one of the points, chosen with just these probabilities
+(systematic sampling: whenever the sum of the weights passes a random offset). Every electron that the points need is
+simulated once (`kernels.track`). After Kawrakow and Fippel, Phys Med Biol 45:2163 (2000), with evenly spaced instead of
+exponential depths, which keeps the relative uncertainty even along the beam. With a spacing of 0 every photon interacts
+once, and energy is conserved in every history.
 """
 
 from math import cos, exp, log, pi, sin, sqrt
@@ -276,19 +277,11 @@ def _fly(scene, tracks, event, p, spacing, work, top):
         out[voxel[0], voxel[1], voxel[2]] += p[8] * p[6]
         return top, 0.0
     _prepare(scene.tables, event, p, state)
-    number, share = event.number, event.share
-    weight = p[8]
-    if spacing > 0.0:
-        offset = uniform(state)
-        depth = offset * spacing
-        here = weight * spacing * exp(-depth)
-        fade = exp(-spacing)
-        # The points' weights sum to here / (1 - fade) in an unbounded medium: the photon that goes on carries that.
-        chosen = int(-log(uniform(state)) / spacing)
-        number[1] = here / (1.0 - fade)
-    else:
-        depth = -log(uniform(state))
-        here, fade, chosen = weight, 1.0, 0
+    share, weight = event.share, p[8]
+    split = spacing[0] > 0.0
+    # Points lie where the count of them, that grows by 1 in every spacing of optical depth, passes `next`.
+    count, next = 0.0, uniform(state) if split else -log(uniform(state))
+    total, scatter = 0.0, uniform(state)
     x, y, z, u, v, w = p[0], p[1], p[2], p[3], p[4], p[5]
     ix, iy, iz = 1.0 / lattice.step[0], 1.0 / lattice.step[1], 1.0 / lattice.step[2]
     gx, gy, gz = 0.5 - lattice.origin[0] * ix, 0.5 - lattice.origin[1] * iy, 0.5 - lattice.origin[2] * iz
@@ -297,7 +290,6 @@ def _fly(scene, tracks, event, p, spacing, work, top):
     rw = 1.0 / w if abs(w) > 1e-12 else 1e12
     passed = 0.0
     gone = 0.0
-    n = 0
     while True:
         fx, fy, fz = x * ix + gx, y * iy + gy, z * iz + gz
         if not (0.0 <= fx < nx and 0.0 <= fy < ny and 0.0 <= fz < nz):
@@ -312,26 +304,28 @@ def _fly(scene, tracks, event, p, spacing, work, top):
             dy = ((j + 1 - fy) if rv > 0.0 else (fy - j)) * lattice.step[1] * abs(rv)
             dz = ((k + 1 - fz) if rw > 0.0 else (fz - k)) * lattice.step[2] * abs(rw)
             d = min(dx, dy, dz) + NUDGE
-        until = passed + mu * d
-        while depth < until:
-            s = (depth - passed) / mu
+        wide = spacing[medium.coarse[i, j, k]] if split else 1.0
+        rate = mu / wide
+        until = count + rate * d
+        while next < until:
+            s = (next - count) / rate
             place = (x + s * u, y + s * v, z + s * w)
-            top, lost = _interact(scene, tracks, event, place, here, n == chosen, work, top)
+            if not split:
+                top, lost = _interact(scene, tracks, event, place, weight, True, work, top)
+                return top, gone + lost
+            share_here = wide * exp(-passed - mu * s)
+            total += share_here
+            top, lost = _interact(scene, tracks, event, place, weight * share_here, total > scatter, work, top)
             gone += lost
-            if spacing <= 0.0:
-                return top, gone
-            depth += spacing
-            here *= fade
-            n += 1
-        passed = until
+            if total > scatter:
+                scatter += 1.0
+            next += 1.0
+        count = until
+        passed += mu * d
         x += d * u
         y += d * v
         z += d * w
-    if spacing <= 0.0:
-        gone += weight * p[6]
-    else:
-        gone += weight * p[6] * exp(-passed)
-    return top, gone
+    return top, gone + weight * p[6] * (exp(-passed) if split else 1.0)
 
 
 @njit

@@ -29,12 +29,15 @@ class Medium(NamedTuple):
     material : ndarray uint8 (nx, ny, nz), row of the cross-section tables
     clearance : ndarray uint8 (nx, ny, nz)
         In how many voxels around nothing changes: within that Chebyshev distance material and density are the same.
+    coarse : ndarray uint8 (nx, ny, nz)
+        0 where split photons interact closely, 1 where they do so seldom (far from where the dose is wanted).
     """
 
     lattice: Lattice
     density: np.ndarray
     material: np.ndarray
     clearance: np.ndarray
+    coarse: np.ndarray
 
 
 class Tables(NamedTuple):
@@ -74,8 +77,9 @@ class Scene(NamedTuple):
         Orthonormal right-handed rows; the last is the direction of the magnetic field.
     strength : float
         Tesla.
-    spacing : ndarray float64 (2,)
-        Optical distance between the interactions of a split photon: from the source, scattered. 0: no splitting.
+    spacing : ndarray float64 (2, 2)
+        Optical distance between the interactions of a split photon; rows: from the source, scattered; columns: close,
+        coarse. 0: no splitting.
     """
 
     medium: Medium

@@ -107,7 +107,7 @@ class MonteCarlo:
             nothing = Volume(density.grid, np.zeros(density.grid.shape), Quantity.DOSE)
             return Dose(nothing, f"{self.name} {__version__}", False, 0.0, nothing)
         source, photons = found
-        where = scene(density, machine.magnetic_field_t.value, labels, self.splitting)
+        where = scene(density, machine.magnetic_field_t.value, labels, self.splitting, region)
         tally = simulated(where, source, self.effort, region, progress)
         per_energy = photons * GY_G_PER_MEV / _grams(density)
         per_energy[density.data <= VACUUM_G_CM3] = 0.0

@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import binary_dilation, distance_transform_cdt, maximum_filter, minimum_filter
+from scipy.ndimage import (
+    binary_dilation,
+    distance_transform_cdt,
+    distance_transform_edt,
+    maximum_filter,
+    minimum_filter,
+)
 
 from kernels.particle import Medium, Scene
 from phantoms.volume import Volume
@@ -23,14 +29,30 @@ _FARTHEST = 250
 
 @dataclass(frozen=True)
 class Splitting:
-    """Optical distances between the interactions of a photon: from the source, scattered. 0: it interacts once."""
+    """Optical distances between the interactions of a photon.
+
+    Attributes
+    ----------
+    primary, scattered : float
+        Of a photon from the source and of a scattered one. 0: it interacts once.
+    coarser : float
+        Factor on them outside the region where the dose is wanted. Electrons near gas are no longer followed closely there.
+    margin_mm : float
+        Around the region: electrons from beyond it, fewer and of more weight, hardly reach the region.
+    """
 
     primary: float = 0.02
     scattered: float = 0.04
+    coarser: float = 5.0
+    margin_mm: float = 10.0
 
 
 def scene(
-    density: Volume, field_t: tuple[float, float, float], labels: np.ndarray | None, splitting: Splitting
+    density: Volume,
+    field_t: tuple[float, float, float],
+    labels: np.ndarray | None,
+    splitting: Splitting,
+    region: np.ndarray | None = None,
 ) -> Scene:
     """Return what transport takes.
 
@@ -42,37 +64,52 @@ def scene(
     labels : ndarray, shape of the density, or None
         Materials by number; without, they follow from the density.
     splitting : Splitting
+    region : ndarray of bool, shape of the density, or None
+        Where the dose is wanted; None: everywhere.
     """
     data = np.maximum(density.data, np.float32(VACUUM_G_CM3))
     names, index = by_density(data) if labels is None else by_label(labels, data)
-    gas = data < GAS_G_CM3
-    close = gas
-    if gas.any() and not gas.all():
-        reach = [int(np.ceil(NEAR_GAS_MM / step - 1e-9)) for step in density.grid.spacing_mm]
-        close = binary_dilation(gas, np.ones([2 * n + 1 for n in reach], bool))
-    used = np.unique(index + len(names) * close.astype(np.int64))
+    coarse = np.zeros(data.shape, np.uint8)
+    if region is not None:
+        coarse[distance_transform_edt(~region, density.grid.spacing_mm) > splitting.margin_mm] = 1
+    near = near_gas(data, density.grid.spacing_mm) & (coarse == 0)
+    used, row = np.unique(index + len(names) * near.astype(np.int64), return_inverse=True)
     rows = [(material(names[n % len(names)]), CLOSE if n >= len(names) else USUAL) for n in used]
-    row = np.searchsorted(used, index + len(names) * close.astype(np.int64)).astype(np.uint8)
+    row = row.reshape(data.shape).astype(np.uint8)
     lattice = density.grid.lattice
+    widths = np.array([[splitting.primary], [splitting.scattered]])
     return Scene(
-        Medium(lattice, data, row, clearance(data, row)),
+        Medium(lattice, data, row, clearance(data, row, coarse), coarse),
         transport_tables(rows),
         _basis(np.asarray(field_t, float)),
         float(np.linalg.norm(field_t)),
-        np.array([splitting.primary, splitting.scattered]),
+        np.hstack([widths, splitting.coarser * widths]),
     )
 
 
-def clearance(density: np.ndarray, row: np.ndarray) -> np.ndarray:
-    """Return in how many voxels around each voxel nothing changes (Chebyshev), uint8; beyond the border all changes."""
-    same = np.ones(density.shape, bool)
-    for values in (density, row):
+def near_gas(density: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """Return which voxels are gas or close to it."""
+    gas = density < GAS_G_CM3
+    if not gas.any() or gas.all():
+        return np.asarray(gas)
+    reach = [int(np.ceil(NEAR_GAS_MM / step - 1e-9)) for step in spacing_mm]
+    return np.asarray(binary_dilation(gas, np.ones([2 * n + 1 for n in reach], bool)))
+
+
+def clearance(*volumes: np.ndarray) -> np.ndarray:
+    """Return in how many voxels around each voxel nothing changes in any of the volumes, uint8.
+
+    The distance is Chebyshev's; beyond the border all changes.
+    """
+    shape = volumes[0].shape
+    same = np.ones(shape, bool)
+    for values in volumes:
         same &= maximum_filter(values, _UNIFORM, mode="nearest") == minimum_filter(values, _UNIFORM, mode="nearest")
     # A voxel on the border has a neighbour outside.
     inner = np.zeros_like(same)
     inner[1:-1, 1:-1, 1:-1] = same[1:-1, 1:-1, 1:-1]
     if not inner.any():
-        return np.zeros(density.shape, np.uint8)
+        return np.zeros(shape, np.uint8)
     room = distance_transform_cdt(inner, "chessboard")
     return np.ascontiguousarray(np.minimum(room, _FARTHEST).astype(np.uint8))
 
