@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: study test check bench validate browser clean
+.PHONY: study test check bench peers validate browser clean
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
@@ -34,8 +34,18 @@ check: $(STAMP)  ## style, types, import contracts
 bench: $(STAMP)  ## speed of the kernels, as ratios in one run
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -o addopts=""
 
+PEERS := .venv-peers
+$(PEERS)/.installed: benchmarks/peers/requirements.txt $(STAMP)
+	@echo "installing the peers into $(PEERS)"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(PEERS)/bin/python -r $<
+	@touch $@
+
+peers: $(PEERS)/.installed  ## Lacuna beside pyRadPlan, pyRadMC and ompMC on their jobs; half an hour
+	$(BIN)/python benchmarks/peers/compare.py plan field
+
 validate: $(STAMP)  ## the engines against their reference cases; writes results/validation.html and docs/validation.md
 	$(BIN)/lacuna validate --markdown docs/validation.md
 
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf $(VENV) $(PEERS) .cache .pytest_cache .mypy_cache .ruff_cache .benchmarks

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from limits import beside_limits
 
 from kernels.cone import RATES, SLOWEST_RATE, Layout, Rays, Sources, sweep
 from phantoms.grid import Grid
@@ -11,7 +12,6 @@ from planner.library import load
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.machine import Machine
 
-N = 100
 DIRECTIONS = 12
 
 
@@ -23,36 +23,27 @@ def rays():
     return Rays(direction, np.ones(DIRECTIONS, np.int64), slope, np.zeros((DIRECTIONS, 2)), path, share)
 
 
-def column_of_light():
-    """Return the sources of a 10x10 voxel beam along x."""
-    plane, rows = np.arange(N + 1), np.array([p * N + a for p in range(N) for a in range(45, 55)])
+def column_of_light(size):
+    """Return the sources of a 10x10 voxel beam along x through `size` cubed voxels."""
+    plane, rows = np.arange(size + 1), np.array([p * size + a for p in range(size) for a in range(45, 55)])
     start = 10 * np.arange(len(rows))
     block = np.stack([0 * plane[:-1], 100 * plane[:-1], 100 * plane[1:]], axis=1)
     stretch = np.stack([0 * start + 45, 0 * start + 55, start], axis=1)
     ones, none = np.ones((4, 10 * len(rows)), np.float32), np.zeros((3, 10 * len(rows)), np.float32)
-    return Sources(plane, block, np.searchsorted(rows, np.arange(N * N + 1)), stretch, ones, none)
+    return Sources(plane, block, np.searchsorted(rows, np.arange(size**2 + 1)), stretch, ones, none)
 
 
-@pytest.mark.benchmark(group="cone: one direction through 100^3 voxels")
-def test_sweep(benchmark):
-    density, deposit, balance = np.ones(N**3, np.float32), np.zeros(N**3, np.float32), np.zeros(2)
-    arguments = (Layout((N, N, N), (N * N, N)), density, column_of_light(), rays(), deposit, balance)
+@pytest.mark.benchmark(group="cone: twelve directions")
+@pytest.mark.parametrize("size", [100, 240], ids=["100 cubed, in cache", "240 cubed, in memory"])
+def test_sweep(benchmark, monkeypatch, size):
+    monkeypatch.setenv("LACUNA_THREADS", "1")
+    density, deposit, balance = np.ones(size**3, np.float32), np.zeros(size**3, np.float32), np.zeros(2)
+    layout = Layout((size, size, size), (size**2, size))
+    arguments = (layout, density, column_of_light(size), rays(), deposit, balance)
     sweep(*arguments)
     benchmark(sweep, *arguments)
-    benchmark.extra_info["ns_per_voxel_cone"] = benchmark.stats.stats.min / DIRECTIONS / N**3 * 1e9
-
-
-@pytest.mark.benchmark(group="cone: one direction through 100^3 voxels")
-def test_machine_limit_triad(benchmark):
-    """Read density, read and write dose, once a direction: what a sweep must move at least."""
-    density, deposit = np.ones(N**3, np.float32), np.zeros(N**3, np.float32)
-
-    def move():
-        for _ in range(DIRECTIONS):
-            np.add(deposit, density, out=deposit)
-
-    benchmark(move)
-    benchmark.extra_info["ns_per_voxel_cone"] = benchmark.stats.stats.min / DIRECTIONS / N**3 * 1e9
+    # Once a direction the density is read, the dose read and written.
+    beside_limits(benchmark, DIRECTIONS * size**3, "voxel_cone", moved=12)
 
 
 @pytest.mark.benchmark(group="cone: arc of 180 control points, 2.5 mm head")

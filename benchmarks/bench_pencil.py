@@ -1,11 +1,12 @@
-"""Ray tracing and pencil beam: ns a step and ns a voxel-beam, beside a stored matrix and a memory triad in one run.
+"""Ray tracing and pencil beam: ns a step and a voxel-beam, beside a stored matrix and the limits of memory in one run.
 
-Run with ``pytest benchmarks/bench_pencil.py --benchmark-enable``. `extra_info` holds the nanoseconds; the figure that
-travels between machines is the ratio to the sparse product of the same influence, and to the triad. One thread.
+`extra_info` holds the nanoseconds; the figures that travel between machines are the ratio to the sparse product of the
+same influence, and to the time that memory alone would need. One thread.
 """
 
 import numpy as np
 import pytest
+from limits import beside_limits
 from scipy.sparse import csr_array
 
 from kernels.pencil import gather, scatter
@@ -67,9 +68,14 @@ def stored(influence):
     return csr_array(dense)
 
 
-def report(benchmark, work, unit):
-    benchmark.extra_info[f"ns_per_{unit}"] = 1e9 * benchmark.stats.stats.min / work
-    print(f"\n{benchmark.name}: {1e9 * benchmark.stats.stats.min / work:.2f} ns per {unit}")
+def bytes_a_row(matrix):
+    """Return the bytes of values and indices that a product reads for a point, on average."""
+    return (matrix.data.nbytes + matrix.indices.nbytes) // matrix.shape[0]
+
+
+def report(benchmark, work):
+    """Note the time of a voxel-beam beside that of reading its footprint, 24 bytes."""
+    beside_limits(benchmark, work, "voxel_beam", read=24)
 
 
 def test_raytrace(benchmark, head):
@@ -78,60 +84,50 @@ def test_raytrace(benchmark, head):
     out = np.empty(fan.shape, np.float32)
     visited = trace_fan(head.grid.lattice, head.data, fan, (0, fan.shape[0]), out)
     benchmark(trace_fan, head.grid.lattice, head.data, fan, (0, fan.shape[0]), out)
-    report(benchmark, visited, "step")
+    beside_limits(benchmark, visited, "ray_step", read=4)
 
 
 def test_forward(benchmark, influence):
     weights = np.linspace(0, 1, influence.shape[1])
     benchmark(influence.forward, weights)
-    report(benchmark, influence.shape[0] * BEAMS, "voxel_beam")
+    report(benchmark, influence.shape[0] * BEAMS)
 
 
 def test_adjoint(benchmark, influence):
     gradient = np.linspace(-1, 1, influence.shape[0])
     benchmark(influence.adjoint, gradient)
-    report(benchmark, influence.shape[0] * BEAMS, "voxel_beam")
+    report(benchmark, influence.shape[0] * BEAMS)
 
 
 def test_gather_alone(benchmark, influence):
     plane = influence.planes[0].forward(np.ones(256))
     out = np.zeros(influence.shape[0])
     benchmark(gather, plane, influence.footprints[0], out)
-    report(benchmark, influence.shape[0], "voxel_beam")
+    report(benchmark, influence.shape[0])
 
 
 def test_scatter_alone(benchmark, influence):
     plane = np.zeros_like(influence.planes[0].forward(np.ones(256)))
     benchmark(scatter, np.ones(influence.shape[0]), influence.footprints[0], plane)
-    report(benchmark, influence.shape[0], "voxel_beam")
+    report(benchmark, influence.shape[0])
 
 
 def test_peer_stored_csr_forward(benchmark, influence):
     matrix, weights = stored(influence), np.linspace(0, 1, 256, dtype=np.float32)
     benchmark(lambda: matrix @ weights)
-    report(benchmark, influence.shape[0], "voxel_beam")
+    beside_limits(benchmark, influence.shape[0], "voxel_beam", read=bytes_a_row(matrix))
 
 
 def test_peer_stored_csr_adjoint(benchmark, influence):
     transposed = stored(influence).T.tocsr()
     gradient = np.linspace(-1, 1, influence.shape[0], dtype=np.float32)
     benchmark(lambda: transposed @ gradient)
-    report(benchmark, influence.shape[0], "voxel_beam")
-
-
-def test_memory_triad(benchmark):
-    a, b = np.ones(8_000_000, np.float32), np.ones(8_000_000, np.float32)
-
-    def triad():
-        np.multiply(b, np.float32(1.5), out=a)
-
-    benchmark(triad)
-    # The footprint of a voxel-beam is 24 bytes: so long does memory alone need for it.
-    report(benchmark, 2 * a.nbytes / 24, "24_bytes")
+    beside_limits(benchmark, influence.shape[0], "voxel_beam", read=bytes_a_row(transposed.T))
 
 
 def test_dose_of_a_head(benchmark, head, beams):
     weights = [np.ones(256)] * len(beams)
     engine, this = engine_named("pencil"), machine()
     benchmark.pedantic(engine.dose, (head, beams, weights, this), {"ignore_field": False}, rounds=1)
-    report(benchmark, int((head.data > 0).sum()) * BEAMS, "voxel_beam")
+    # Density and dose of a voxel, once a beam: footprints are made on the way and never stored.
+    beside_limits(benchmark, int((head.data > 0).sum()) * BEAMS, "voxel_beam", moved=12)
