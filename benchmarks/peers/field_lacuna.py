@@ -13,13 +13,13 @@ from field import (
     relative_deviation,
     relative_deviation_above_half,
 )
-from planner.engines.monte_carlo import MonteCarlo
-from planner.engines.transport_run import Effort
 from stages import Stages
 
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner import library
+from planner.engines.monte_carlo import MonteCarlo
+from planner.engines.transport_run import Effort
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.dose import Dose
 from planner.treatment.machine import Machine
