@@ -189,6 +189,13 @@ def locate(lattice, p, voxel):
 
 
 @njit_welded
+def score(medium, voxel, energy, out):
+    """Add absorbed energy to `out`, over the density of the voxel."""
+    i, j, k = voxel[0], voxel[1], voxel[2]
+    out[i, j, k] += energy / medium.density[i, j, k]
+
+
+@njit_welded
 def _to_face(lattice, voxel, x, d, axis):
     """Distance along the ray to the face of the voxel that the ray leaves through."""
     if d > 1e-14:
@@ -275,7 +282,7 @@ def walk(scene, p, voxel, mass, rate, radius, out):
         length += d
         grams = 0.1 * d * rho
         done += grams
-        out[i, j, k] += p[8] * rate * grams
+        out[i, j, k] += p[8] * rate * (0.1 * d)
         if crossing:
             # The crossed face is decided by comparison, not by position, so that rounding cannot trap the particle.
             if fx <= fy and fx <= fz:
@@ -305,7 +312,7 @@ def walk(scene, p, voxel, mass, rate, radius, out):
 @njit_bare
 def stop(scene, p, voxel, stack, top, state, out):
     """End the track of `p`: score what is left, let a positron annihilate; return the new height of the stack."""
-    out[voxel[0], voxel[1], voxel[2]] += p[8] * p[6]
+    score(scene.medium, voxel, p[8] * p[6], out)
     if p[7] == POSITRON:
         u, v, w = isotropic(state)
         kept = push_photon(stack, top, p, u, v, w, ELECTRON_MASS, state)
@@ -338,10 +345,10 @@ def transport(scene, stack, top, p, voxel, state, out):
         mass, rate, cosine, event = plan_step(tables, m, kinetic, state)
         hinge = mass * uniform(state)
         radius = bending_radius(kinetic - 0.5 * rate * mass, p[7], scene.strength)
-        if 10.0 * mass / rho <= medium.clearance[i, j, k] * smallest:
+        if 10.0 * mass / rho <= medium.room[i, j, k] * smallest:
             move(p, 10.0 * hinge / rho, radius, scene.field[2])
             locate(lattice, p, voxel)
-            out[voxel[0], voxel[1], voxel[2]] += p[8] * rate * mass
+            out[voxel[0], voxel[1], voxel[2]] += p[8] * rate * mass / rho
             p[3], p[4], p[5] = turn(p[3], p[4], p[5], cosine, 2.0 * pi * uniform(state))
             move(p, 10.0 * (mass - hinge) / rho, radius, scene.field[2])
             locate(lattice, p, voxel)

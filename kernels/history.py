@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kernels._jit import njit, njit_bare, njit_welded
-from kernels.electron import locate, transport
+from kernels.electron import locate, score, transport
 from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, ROW, Work, isotropic, push
 from kernels.photon import compton, dipole_cosine, enter
 from kernels.rng import seed_stream, uniform
@@ -242,7 +242,7 @@ def _interact(scene, tracks, event, place, weight, photons, work, top):
     what, kinetic, cosine = RECOIL, number[0] - number[3], number[5]
     if number[2] < event.share[m, 1]:
         if number[3] <= tables.photon_cut:
-            out[i, j, k] += weight * number[3]
+            score(medium, voxel, weight * number[3], out)
         elif photons:
             _frame(event, number[4], event.circle[opposite, 0], event.circle[opposite, 1])
             f = event.frame[2]
@@ -254,7 +254,7 @@ def _interact(scene, tracks, event, place, weight, photons, work, top):
         what, kinetic, cosine = PAIR_ELECTRON, number[6], number[7]
     while True:
         if kinetic <= tables.limits[m, ABSORBED] and what != PAIR_POSITRON:
-            out[i, j, k] += weight * kinetic
+            score(medium, voxel, weight * kinetic, out)
         else:
             top, lost = _electron(scene, tracks, event, (what, kinetic, cosine, azimuth), photons, work, top)
             gone += lost
@@ -274,7 +274,7 @@ def _fly(scene, tracks, event, p, spacing, work, top):
     if p[6] <= scene.tables.photon_cut:
         voxel = event.voxel
         locate(lattice, p, voxel)
-        out[voxel[0], voxel[1], voxel[2]] += p[8] * p[6]
+        score(medium, voxel, p[8] * p[6], out)
         return top, 0.0
     _prepare(scene.tables, event, p, state)
     share, weight = event.share, p[8]
@@ -382,7 +382,7 @@ def follow(scene, tracks, event, work, top):
 
 @njit
 def simulate(scene, source, seed, batch, histories, out):
-    """Simulate one batch of photon histories and add the absorbed energy (MeV) to `out`.
+    """Simulate one batch of photon histories and add the absorbed energy over density (MeV cm3/g) to `out`.
 
     Within a batch the photons fill the source evenly, from a random start: batches are independent, histories are not.
 

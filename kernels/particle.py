@@ -29,6 +29,9 @@ class Medium(NamedTuple):
     material : ndarray uint8 (nx, ny, nz), row of the cross-section tables
     clearance : ndarray uint8 (nx, ny, nz)
         In how many voxels around nothing changes: within that Chebyshev distance material and density are the same.
+    room : ndarray uint8 (nx, ny, nz)
+        The same for electrons, to whom materials that are alike and densities that differ little are the same. As they
+        score dose, by the density where they set out, such a difference costs no first-order error.
     coarse : ndarray uint8 (nx, ny, nz)
         0 where split photons interact closely, 1 where they do so seldom (far from where the dose is wanted).
     """
@@ -37,6 +40,7 @@ class Medium(NamedTuple):
     density: np.ndarray
     material: np.ndarray
     clearance: np.ndarray
+    room: np.ndarray
     coarse: np.ndarray
 
 
@@ -99,7 +103,7 @@ class Work(NamedTuple):
     state : ndarray uint64 (2,)
         Of the random stream.
     out : ndarray float32 (nx, ny, nz)
-        Absorbed energy, MeV.
+        Absorbed energy over density, MeV cm3/g: dose times the volume of a voxel.
     """
 
     stack: np.ndarray

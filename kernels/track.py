@@ -27,6 +27,7 @@ from kernels.electron import (
     moller_energy,
     move,
     plan_step,
+    score,
     transport,
     voxel_index,
     walk,
@@ -212,7 +213,7 @@ def replay(scene, tracks, slot, frame, p, voxel, photons, work, top):
     i, j, k = voxel[0], voxel[1], voxel[2]
     scale = 10.0 / scene.medium.density[i, j, k]
     smallest = min(lattice.step[0], lattice.step[1], lattice.step[2])
-    room = scene.medium.clearance[i, j, k] * smallest
+    room = scene.medium.room[i, j, k] * smallest
     if scene.strength == 0.0 and scale * tracks.extent[slot, 0] < room:
         _score_straight(scene, tracks, slot, frame, p, scale, work.out)
         if not photons or tracks.counts[slot, 1] == 0:
@@ -221,7 +222,7 @@ def replay(scene, tracks, slot, frame, p, voxel, photons, work, top):
     if scene.strength > 0.0 and scale * tracks.extent[slot, 1] < room and not (photons and tracks.counts[slot, 1] > 0):
         if tracks.extent[slot, 2] != scale:
             _bend(tracks, slot, scale, scene.strength)
-        _score_bent(scene, tracks, slot, frame, p, work.out)
+        _score_bent(scene, tracks, slot, frame, p, scale, work.out)
         return top, 0.0
     return _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, work, top)
 
@@ -238,7 +239,7 @@ def _score_straight(scene, tracks, slot, frame, p, scale, out):
     ax, bx, cx = frame[0, 0] * ix, frame[1, 0] * ix, frame[2, 0] * ix
     ay, by, cy = frame[0, 1] * iy, frame[1, 1] * iy, frame[2, 1] * iy
     az, bz, cz = frame[0, 2] * iz, frame[1, 2] * iz, frame[2, 2] * iz
-    weight = p[8]
+    weight = 0.1 * scale * p[8]  # over the density
     spot = tracks.spot[slot]
     for n in range(tracks.counts[slot, 0]):
         a, b, c = spot[n, 0], spot[n, 1], spot[n, 2]
@@ -264,7 +265,7 @@ def _bend(tracks, slot, scale, strength):
 
 
 @njit_welded
-def _score_bent(scene, tracks, slot, frame, p, out):
+def _score_bent(scene, tracks, slot, frame, p, scale, out):
     """Score a track in a field where nothing changes: places along the rows of ``scene.field``, then in the lattice."""
     lattice, field = scene.medium.lattice, scene.field
     ix, iy, iz = 1.0 / lattice.step[0], 1.0 / lattice.step[1], 1.0 / lattice.step[2]
@@ -278,7 +279,7 @@ def _score_bent(scene, tracks, slot, frame, p, out):
     f00, f01, f02 = _seen(field, frame[0, 0], frame[0, 1], frame[0, 2])
     f10, f11, f12 = _seen(field, frame[1, 0], frame[1, 1], frame[1, 2])
     f20, f21, f22 = _seen(field, frame[2, 0], frame[2, 1], frame[2, 2])
-    weight = p[8]
+    weight = 0.1 * scale * p[8]  # over the density
     segment, bend, end, lost = tracks.segment[slot], tracks.bend[slot], tracks.end, tracks.spot[slot]
     for n in range(tracks.counts[slot, 0]):
         parent = int(segment[n, PARENT])
@@ -371,7 +372,7 @@ def _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, work, top)
         locate(lattice, p, voxel)
         mass = segment[MASS]
         if mass == 0.0:
-            out[voxel[0], voxel[1], voxel[2]] += p[8] * segment[LOST]
+            score(medium, voxel, p[8] * segment[LOST], out)
         else:
             u, v, w = _world(frame, segment[DX], segment[DY], segment[DZ])
             if turned != 0.0:
@@ -381,13 +382,14 @@ def _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, work, top)
             radius = bending_radius(segment[KINETIC] - 0.5 * segment[LOST], p[7], scene.strength)
             i, j, k = voxel[0], voxel[1], voxel[2]
             length = 10.0 * mass / medium.density[i, j, k]
-            if medium.material[i, j, k] == m and length <= medium.clearance[i, j, k] * smallest:
+            rho = medium.density[i, j, k]
+            if medium.material[i, j, k] == m and length <= medium.room[i, j, k] * smallest:
                 before = segment[PLACE] * length
                 move(p, before, radius, axis)
                 i = voxel_index(lattice, p[0], 0)
                 j = voxel_index(lattice, p[1], 1)
                 k = voxel_index(lattice, p[2], 2)
-                out[i, j, k] += p[8] * segment[LOST]
+                out[i, j, k] += p[8] * segment[LOST] / rho
                 move(p, length - before, radius, axis)
             else:
                 change = 1

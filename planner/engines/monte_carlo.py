@@ -109,9 +109,8 @@ class MonteCarlo:
         source, photons = found
         where = scene(density, machine.magnetic_field_t.value, labels, self.splitting, region)
         tally = simulated(where, source, self.effort, region, progress)
-        per_energy = photons * GY_G_PER_MEV / _grams(density)
-        per_energy[density.data <= VACUUM_G_CM3] = 0.0
-        dose, deviation = tally.mean() * per_energy, tally.deviation() * per_energy
+        per_score = photons * GY_G_PER_MEV / density.grid.voxel_cc * (density.data > VACUUM_G_CM3)
+        dose, deviation = tally.mean() * per_score, tally.deviation() * per_score
         reached = tally.uncertainty(watched(tally.total, region, density.data))
         return Dose(
             Volume(density.grid, dose, Quantity.DOSE),
@@ -138,7 +137,3 @@ class MonteCarlo:
         if machine.calibration is None:
             raise ValueError(f"machine '{machine.name}' is a linac without calibration")
         return fluence_per_mu(machine, machine.calibration, self.effort.seed)
-
-
-def _grams(density: Volume) -> np.ndarray:
-    return np.asarray(np.maximum(density.data.astype(float), VACUUM_G_CM3) * density.grid.voxel_cc)

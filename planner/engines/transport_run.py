@@ -14,7 +14,7 @@ import numpy as np
 from kernels.history import Emission, add_batch, simulate
 from kernels.particle import Scene
 from kernels.threads import thread_count
-from planner.engines.transport_scene import VACUUM_G_CM3
+from planner.engines.transport_scene import GAS_G_CM3
 
 LEAST_BATCHES = 20
 _BATCH = 20_000
@@ -49,7 +49,7 @@ class Tally:
     Attributes
     ----------
     total, squares : ndarray, shape of the grid
-        Absorbed energy of all batches, and the sum of its squares, MeV.
+        Absorbed energy over density of all batches, and the sum of its squares; MeV cm3/g.
     batches, per_batch : int
         Number of batches, histories in each.
     emitted, escaped : float
@@ -64,11 +64,11 @@ class Tally:
     escaped: float
 
     def mean(self) -> np.ndarray:
-        """Return the absorbed energy per history, MeV."""
+        """Return the absorbed energy over density per history, MeV cm3/g."""
         return np.asarray(self.total / (self.batches * self.per_batch))
 
     def deviation(self, where: np.ndarray | None = None) -> np.ndarray:
-        """Return the standard deviation of `mean`, everywhere or at voxels `where` (flat indices), MeV."""
+        """Return the standard deviation of `mean`, everywhere or at voxels `where` (flat indices)."""
         total, squares = self.total.reshape(-1), self.squares.reshape(-1)
         if where is not None:
             total, squares = total[where], squares[where]
@@ -114,7 +114,7 @@ def simulated(
 def batches(
     where: Scene, source: Emission, seed: int, per_batch: int, count: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield absorbed energy and energy balance of batches, in order, a few ahead; a grid is used again once added."""
+    """Yield score and energy balance of batches, in order, a few ahead; the grid of a score is used again later."""
     shape = where.medium.lattice.shape
     threads = thread_count()
     spare: deque[np.ndarray] = deque(np.zeros(shape, np.float32) for _ in range(threads))
@@ -138,11 +138,14 @@ def batches(
 
 
 def watched(total: np.ndarray, region: np.ndarray | None, density: np.ndarray) -> np.ndarray:
-    """Return the flat indices of the voxels whose uncertainty counts."""
+    """Return the flat indices of the voxels whose uncertainty counts.
+
+    Gas does not, unless the region is nothing else: little interacts in it, and nobody treats it.
+    """
+    matter = density >= GAS_G_CM3
     if region is not None:
-        return np.flatnonzero(region)
-    flat = (total / np.maximum(density, VACUUM_G_CM3)).reshape(-1)
-    flat[density.reshape(-1) < 0.1] = 0.0
+        return np.flatnonzero(region & matter if (region & matter).any() else region)
+    flat = np.where(matter, total, 0.0).reshape(-1)
     # A single voxel may be a spike of noise: the maximum is the mean of the highest voxels.
     top = min(flat.size, max(8, flat.size // 10_000))
     maximum = float(np.partition(flat, flat.size - top)[-top:].mean())

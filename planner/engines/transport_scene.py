@@ -11,7 +11,8 @@ from scipy.ndimage import (
     minimum_filter,
 )
 
-from kernels.particle import Medium, Scene
+from kernels.electron import FIRST, LENGTH
+from kernels.particle import Medium, Scene, Tables
 from phantoms.volume import Volume
 from planner.engines.transport_tables import CLOSE, USUAL, transport_tables
 from planner.library.materials import by_density, by_label, material
@@ -22,6 +23,10 @@ VACUUM_G_CM3 = 1e-6
 """Thinner is vacuum: it takes this density, so that lengths stay finite, and has no dose."""
 NEAR_GAS_MM = 1.0
 """Electrons are followed closely this far from gas: twice the range at the usual cut."""
+DENSITY_TOLERANCE = 0.05
+"""Grey and white matter, fluid and what lies between them by partial volume differ by less; bone and air do not."""
+ALIKE = 0.03
+"""Water, fluid and soft tissues differ by less in stopping power and in scattering power; bone does not."""
 
 _UNIFORM = 3
 _FARTHEST = 250
@@ -36,14 +41,14 @@ class Splitting:
     primary, scattered : float
         Of a photon from the source and of a scattered one. 0: it interacts once.
     coarser : float
-        Factor on them outside the region where the dose is wanted. Electrons near gas are no longer followed closely there.
+        Factor on them outside the region where the dose is wanted; there, electrons near gas are followed as elsewhere.
     margin_mm : float
         Around the region: electrons from beyond it, fewer and of more weight, hardly reach the region.
     """
 
-    primary: float = 0.02
-    scattered: float = 0.04
-    coarser: float = 5.0
+    primary: float = 0.01
+    scattered: float = 0.02
+    coarser: float = 15.0
     margin_mm: float = 10.0
 
 
@@ -77,10 +82,11 @@ def scene(
     rows = [(material(names[n % len(names)]), CLOSE if n >= len(names) else USUAL) for n in used]
     row = row.reshape(data.shape).astype(np.uint8)
     lattice = density.grid.lattice
+    tables = transport_tables(rows)
     widths = np.array([[splitting.primary], [splitting.scattered]])
     return Scene(
-        Medium(lattice, data, row, clearance(data, row, coarse), coarse),
-        transport_tables(rows),
+        Medium(lattice, data, row, clearance(data, row, coarse), room(data, family(tables)[row]), coarse),
+        tables,
         _basis(np.asarray(field_t, float)),
         float(np.linalg.norm(field_t)),
         np.hstack([widths, splitting.coarser * widths]),
@@ -101,17 +107,50 @@ def clearance(*volumes: np.ndarray) -> np.ndarray:
 
     The distance is Chebyshev's; beyond the border all changes.
     """
-    shape = volumes[0].shape
-    same = np.ones(shape, bool)
-    for values in volumes:
-        same &= maximum_filter(values, _UNIFORM, mode="nearest") == minimum_filter(values, _UNIFORM, mode="nearest")
+    return _inward(np.logical_and.reduce([_largest(values) == _least(values) for values in volumes]))
+
+
+def room(density: np.ndarray, kind: np.ndarray) -> np.ndarray:
+    """Return in how many voxels around each voxel an electron meets the same kind of matter, of much the same density.
+
+    As `clearance`, but from voxel to voxel the density may differ by up to `DENSITY_TOLERANCE`.
+    """
+    same = _largest(kind) == _least(kind)
+    return _inward(same & (_largest(density) <= (1.0 + DENSITY_TOLERANCE) * _least(density)))
+
+
+def family(tables: Tables) -> np.ndarray:
+    """Return for each row of the tables the first row whose electrons step and scatter alike, uint8."""
+    # At energies that electrons are transported at; the same care is part of being alike.
+    ln = tables.ln_low + np.arange(tables.electron.shape[1]) / tables.per_ln
+    seen = tables.electron[:, (ln > np.log(0.2)) & (ln < np.log(6.0))][:, :, [LENGTH, FIRST]]
+    first = []
+    for n, own in enumerate(seen):
+        alike = (np.abs(own / seen[: n + 1] - 1.0).max(axis=(1, 2)) <= ALIKE) & (
+            tables.limits[: n + 1] == tables.limits[n]
+        ).all(axis=1)
+        first.append(int(np.argmax(alike)))
+    return np.array(first, np.uint8)
+
+
+def _largest(values: np.ndarray) -> np.ndarray:
+    return np.asarray(maximum_filter(values, _UNIFORM, mode="nearest"))
+
+
+def _least(values: np.ndarray) -> np.ndarray:
+    return np.asarray(minimum_filter(values, _UNIFORM, mode="nearest"))
+
+
+def _inward(same: np.ndarray) -> np.ndarray:
+    """Return how far (Chebyshev, voxels) it is from each voxel to one that is not `same`, uint8."""
+    shape = same.shape
     # A voxel on the border has a neighbour outside.
     inner = np.zeros_like(same)
     inner[1:-1, 1:-1, 1:-1] = same[1:-1, 1:-1, 1:-1]
     if not inner.any():
         return np.zeros(shape, np.uint8)
-    room = distance_transform_cdt(inner, "chessboard")
-    return np.ascontiguousarray(np.minimum(room, _FARTHEST).astype(np.uint8))
+    far = distance_transform_cdt(inner, "chessboard")
+    return np.ascontiguousarray(np.minimum(far, _FARTHEST).astype(np.uint8))
 
 
 def _basis(field: np.ndarray) -> np.ndarray:
