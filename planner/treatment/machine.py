@@ -118,6 +118,43 @@ class Calibration(Frozen):
     depth_mm: Constant[float]
 
 
+class DeliveryLimits(Frozen):
+    """What the mechanics and the dosimetry of a linac permit. Lengths are in the isocentre plane.
+
+    Attributes
+    ----------
+    leaf_speed_mm_s, gantry_speed_deg_s, dose_rate_mu_min : Constant
+        Largest values; the machine slows down what would outrun the rest.
+    leaf_travel_mm : Constant
+        Lowest and highest position of a leaf tip, of either bank.
+    interdigitation : Constant
+        Whether a leaf may pass the opposite leaves of the neighbouring pairs.
+    minimum_gap_mm : Constant
+        Least distance between the two tips of a pair, also of pairs behind the jaws; the same distance is kept to the
+        opposite leaves of neighbouring pairs where they must not interdigitate.
+    minimum_segment_mu : Constant
+        Of a static segment, in one fraction.
+    minimum_segment_area_mm2 : Constant
+        Between leaves and jaws, of every control point.
+    min_mu_per_deg, max_mu_per_deg : Constant or None
+        Of an arc, in one fraction; None: the machine turns no arcs with the beam on.
+    collision_deg : Constant
+        Zones (couch from, to, gantry from, to) that gantry and table cannot be in together; bounds are permitted.
+    """
+
+    leaf_speed_mm_s: Constant[float]
+    gantry_speed_deg_s: Constant[float]
+    dose_rate_mu_min: Constant[float]
+    leaf_travel_mm: Constant[tuple[float, float]]
+    interdigitation: Constant[bool]
+    minimum_gap_mm: Constant[float]
+    minimum_segment_mu: Constant[float]
+    minimum_segment_area_mm2: Constant[float]
+    min_mu_per_deg: Constant[float] | None = None
+    max_mu_per_deg: Constant[float] | None = None
+    collision_deg: Constant[tuple[tuple[float, float, float, float], ...]]
+
+
 class Machine(Frozen):
     """A treatment machine: geometry, beam quality, limits.
 
@@ -156,6 +193,8 @@ class Machine(Frozen):
     collimator_rotates : Constant
     collimator_deg : Constant
         Angle of a collimator that does not rotate; the usual angle of one that does.
+    delivery : DeliveryLimits or None
+        None: nothing can be delivered but free fluence (a point source).
     """
 
     name: str
@@ -178,3 +217,4 @@ class Machine(Frozen):
     gantry_avoided_deg: Constant[tuple[tuple[float, float], ...]]
     collimator_rotates: Constant[bool]
     collimator_deg: Constant[float]
+    delivery: DeliveryLimits | None = None
