@@ -114,7 +114,7 @@ class BlurredBeamlets:
         parts = [self._beam(beam, machine.sad_mm.value, points_mm) for beam in beams]
         return MatrixInfluence(np.concatenate(parts, axis=1))
 
-    def dose(self, density, beams, weights, machine, *, ignore_field: bool) -> Dose:
+    def dose(self, density, beams, weights, machine, *, ignore_field: bool, region=None) -> Dose:
         grid = density.grid
         points = grid.point_of(np.indices(grid.shape).reshape(3, -1).T)
         total = np.zeros(len(points))

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ class Diary:
         return truth
 
     def plan_on(self, belief):
-        return ("plan on", belief)
+        return SimpleNamespace(belief=belief, dose=("planned on", belief))
 
     def dose_on(self, truth, plan):
         return ("dose on", truth, plan)
@@ -62,7 +63,7 @@ def test_plans_on_belief_and_delivers_on_truth():
     arm = strategy(on("resect", 0.0), on("image", 1.0), {"step": "plan"}, after("treat", 4.0))
     state = follow(arm, BallAnatomy(), Diary())
     (delivery,) = state.deliveries
-    assert state.plan[1].day == 1.0
+    assert state.plan.belief.day == 1.0
     assert delivery.day == delivery.truth.day == 5.0
     assert delivery.dose == ("dose on", delivery.truth, state.plan)
     assert delivery.truth.structures["cavity"].volume_cc < state.belief.structures["cavity"].volume_cc
@@ -84,6 +85,13 @@ def test_a_session_makes_the_anatomy_once():
     same = {"same_session": True}
     follow(strategy(on("image", 2.0), {"step": "plan", **same}, {"step": "treat", **same}), anatomy, Diary())
     assert anatomy.asked == [(2.0, True)]
+
+
+def test_a_session_delivers_the_dose_that_it_planned():
+    same = {"same_session": True}
+    steps = (on("image", 2.0), {"step": "plan", **same}, {"step": "treat", **same})
+    (delivery,) = follow(strategy(*steps), BallAnatomy(), Diary()).deliveries
+    assert delivery.dose == delivery.plan.dose
 
 
 @dataclass

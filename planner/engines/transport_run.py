@@ -17,8 +17,9 @@ from kernels.threads import thread_count
 from planner.engines.transport_scene import GAS_G_CM3
 
 LEAST_BATCHES = 20
-_BATCH = 20_000
-_CHECK = 10
+_BATCH = (2_000, 20_000)
+_VOXELS_PER_HISTORY = 500  # adding a batch to the sums then costs a few percent of simulating it
+_CHECK = 5
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ def simulated(
     total, squares = np.zeros(shape), np.zeros(shape)
     emitted, escaped = 0.0, 0.0
     most = effort.most_histories if effort.histories is None else effort.histories
-    wanted = max(LEAST_BATCHES, -(-most // _BATCH))
-    per_batch = max(1, -(-most // wanted)) if effort.histories is not None else _BATCH
+    batch_size = int(np.clip(total.size / _VOXELS_PER_HISTORY, *_BATCH))
+    wanted = max(LEAST_BATCHES, -(-most // batch_size))
+    per_batch = max(1, -(-most // wanted)) if effort.histories is not None else batch_size
     tally = Tally(total, squares, 0, per_batch, 0.0, 0.0)
     for done, (batch, energy) in enumerate(batches(where, source, effort.seed, per_batch, wanted), start=1):
         add_batch(batch, total, squares)

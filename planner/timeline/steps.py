@@ -64,12 +64,14 @@ def plan(state: State, step: Any, practice: Practice) -> State:
 
 
 def treat(state: State, step: Any, practice: Practice) -> State:
-    """Deliver the plan on truth: the dose is computed again, on the anatomy of the day."""
+    """Deliver the plan on truth: the dose is computed again, unless the matter is that which it was planned on."""
     if state.plan is None or state.planned_on is None:
         raise PlanningError("there is nothing to deliver: no plan was made")
     _same_session(state, step)
     truth = _truth(state, images=True)
-    delivery = Delivery(state.day, truth, state.plan, state.planned_on, practice.dose_on(truth, state.plan))
+    unchanged = truth.volumes["density"] is state.planned_on.volumes["density"]
+    dose = state.plan.dose if unchanged else practice.dose_on(truth, state.plan)
+    delivery = Delivery(state.day, truth, state.plan, state.planned_on, dose)
     return replace(state, truth=truth, deliveries=(*state.deliveries, delivery)).logged(step.step, step.label, truth)
 
 
