@@ -205,6 +205,8 @@ class SyntheticAnatomy:
         found[body.name] = body
         if day >= 0 and not regions["residual"].is_empty:
             found["residual"] = regions["residual"]
+        if "air" in regions and not regions["air"].is_empty:
+            found["air"] = regions["air"]
         return found
 
     def _paint(self, canvas: Canvas, regions: dict[str, Structure], day: float) -> None:

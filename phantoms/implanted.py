@@ -31,7 +31,7 @@ _TISSUE_OF = {
     "blood": "blood",
     "air": "air",
 }
-_CONTOURED = ("tumour", "cavity", "residual")
+_CONTOURED = ("tumour", "cavity", "residual", "air")
 # Lesions are not of one shade: relative standard deviation and grain of their signal, set by eye.
 _TEXTURE, _TEXTURE_MM = 0.08, 2.0
 # Oedematous white matter keeps some of its own signal and grain.

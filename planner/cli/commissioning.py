@@ -9,12 +9,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from planner.engines.base import Capability
 from planner.engines.registry import ENGINES, constants_of, engine_named
 from planner.report.commissioning import validation_page, write_commissioning
 from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
 from planner.validation.compare import Comparison, Row, compare, output_rows
 from planner.validation.machines import machine_checks
+from planner.validation.second import second_calculation
 
 
 def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Path | None) -> list[Row]:
@@ -41,7 +43,10 @@ def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Pa
     if not names:
         for each in engines:
             typer.echo(f"machines: {each.name}", err=True)
-            rows += [check.as_row() for check in machine_checks(each.name)]
+            if Capability.REFERENCE in each.can:
+                rows += second_calculation()
+            else:
+                rows += [check.as_row() for check in machine_checks(each.name)]
     constants = constants_of(each.name for each in engines)
     write_commissioning(done, rows, constants, out)
     if markdown is not None:

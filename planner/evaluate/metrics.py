@@ -28,6 +28,7 @@ NOT_ORGANS = ("brain", "external", "intracranial")
 # Metrics of every structure with a histogram of its own, and those that a target has beside them, in their order.
 _CURVE_NAMES = ("volume_cc", "D98_gy", "D95_gy", "D50_gy", "D2_gy", "D0.03cc_gy", "Dmin_gy", "Dmax_gy", "Dmean_gy")
 DOSE_NAMES = (*_CURVE_NAMES, "V100_percent", "covered_fraction")
+AIR_RIM_NAMES = ("volume_cc", "Dmean_gy", "D98_gy", "D50_gy", "D2_gy")
 TARGET_NAMES = (
     "near_min_gy",
     "near_max_gy",
@@ -239,6 +240,19 @@ def skin_near_dose(dose: Volume, external: Structure) -> Structure | None:
     return shell(part, -thickness, 0.0, "skin") if has_surface(part) else None
 
 
+def air_rim_metrics(dose: Volume, structures: Mapping[str, Structure]) -> list[Metric]:
+    """Return the dose of the tissue around air in the cavity: there electrons return to it in a magnetic field."""
+    air, body = structures.get("air"), structures.get("intracranial", structures.get("brain"))
+    if air is None or body is None or not has_surface(air):
+        return []
+    around = shell(air, 0.0, rules().air_rim_mm.value, "air_rim")
+    tissue = Structure("air_rim", Role.SUPPORT, around.grid, around.occupancy * body.on(around.grid))
+    if tissue.is_empty:
+        return []
+    curve = dvh(dose, tissue)
+    return [Metric("air_rim", n, quantity(curve, n), "cc" if n == "volume_cc" else "Gy") for n in AIR_RIM_NAMES]
+
+
 def organ_metrics(curves: Mapping[str, Dvh], limits: Limits | None) -> list[Metric]:
     """Return D0.03cc and mean dose of organs, how far each limit is exceeded, and how many mandatory ones are.
 
@@ -351,4 +365,5 @@ def _case_metrics(
             curves["skin"] = histograms.of(skin)
             value = curves["skin"].volume_at_dose_cc(least)
         yield Metric("skin", f"V{least:g}_cc", value, "cc")
+    yield from air_rim_metrics(dose, structures)
     yield from organ_metrics(curves, limits_for(prescription.fractions))

@@ -23,6 +23,8 @@ def metric_names(structures: Mapping[str, Role], fractions: Iterable[int]) -> di
     for name in metrics.TRUTHS:
         if name in structures:
             found[name] = [*metrics.DOSE_NAMES, *(_rims() if name in metrics.RIMMED else ())]
+    if "air" in structures:
+        found["air_rim"] = list(metrics.AIR_RIM_NAMES)
     rule = metrics.rules()
     organs = {n for n, role in structures.items() if role is Role.ORGAN and n not in metrics.BOUNDS}
     if "brain" in structures:

@@ -14,8 +14,10 @@ STRUCTURES = {
     "gtv": "GTV",
     "residual": "Residual tumour",
     "all": "All organs",
+    "air_rim": "Tissue beside air in the cavity",
 }
-SHELLS = {"skin", "skull", "intracranial", "scalp"}  # around the head: measured, but no organ to look at in a picture
+# Layers: measured, but no organ to look at in a picture.
+SHELLS = {"skin", "skull", "intracranial", "scalp", "air_rim"}
 # Names of metrics in words; the first pattern that fits the whole name counts.
 LABELS = (
     (r"rim_0mm_percent", "rim covered by the prescription"),
@@ -61,6 +63,9 @@ LEADING = (
     "ptv.volume_cc",
     "cavity.volume_cc",
 )
+
+# Where the electron return effect shows.
+INTEREST = ("skin.D0.03cc_gy", "skin.Dmean_gy", "skin.V3_cc", "air_rim.Dmean_gy", "air_rim.D2_gy", "air_rim.D98_gy")
 
 
 @dataclass(frozen=True)

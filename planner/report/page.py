@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from planner.report import courses, curves, paired
 from planner.report.collect import COLOURS, Findings, collect
-from planner.report.naming import key_metrics, naming_of
+from planner.report.naming import INTEREST, key_metrics, naming_of
 from planner.report.published import published_studies
 from planner.report.slices import LARGE_MM, LEAST_DOSE, SHARP_MM, Gallery, gallery
 from planner.report.summary import cards, lead, rows
@@ -77,6 +77,7 @@ def render(findings: Findings) -> str:
         lead=lead(findings),
         cards=cards(findings, naming, papers),
         rows=main,
+        interest=rows(findings, naming, INTEREST, papers),
         more_rows=rows(findings, naming, rest, papers),
         papers=[paper for paper in papers if paper.short in used],
         slopes=paired.slopes(findings, naming, first),

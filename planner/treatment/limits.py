@@ -55,6 +55,8 @@ class EvaluationRules(Frozen):
     skin_thickness_mm : Constant
         Depth below the external contour that counts as skin.
     skin_dose_gy : Constant
+    air_rim_mm : Constant
+        How far tissue beside air in the cavity is looked at.
     rim_margins_mm : Constant
         Distances of the parallel surfaces whose coverage is told.
     brain_doses_gy : Constant
@@ -67,6 +69,7 @@ class EvaluationRules(Frozen):
     name: str
     skin_thickness_mm: Constant[float]
     skin_dose_gy: Constant[float]
+    air_rim_mm: Constant[float]
     rim_margins_mm: Constant[tuple[float, ...]]
     brain_doses_gy: Constant[tuple[float, ...]]
     small_target_cc: Constant[float]
