@@ -12,7 +12,7 @@ from kernels.track import LOST, MASS, grow
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner.engines.transport_scene import Splitting, clearance, scene
-from planner.engines.transport_tables import USUAL, Care, transport_tables
+from planner.engines.transport_tables import Care, transport_tables, usual
 from planner.library.materials import electron_stopping, material, photon_cross_sections
 from planner.library.tables import attenuation
 
@@ -118,7 +118,7 @@ def test_primary_photons_are_attenuated_exponentially(splitting):
 
 
 def test_path_of_an_electron_is_its_range():
-    care = Care(USUAL.absorbed_mev, 100.0, USUAL.loss)
+    care = Care(usual().absorbed_mev, 100.0, usual().loss)
     tables = transport_tables([(material("water"), care)])._replace(photon_cut=100.0)
     tracks, _, _ = scratch(1)
     energy = np.exp(np.linspace(np.log(0.05), np.log(4.0), 2000))
@@ -232,11 +232,11 @@ def test_clearance_is_the_distance_to_the_nearest_change():
 
 
 def test_tables_say_how_far_a_step_goes():
-    tables = transport_tables([(material("water"), USUAL)])
-    assert tables.limits[0, LOSS] == USUAL.loss
+    tables = transport_tables([(material("water"), usual())])
+    assert tables.limits[0, LOSS] == usual().loss
     # Both pieces of the deflection have a probability and an edge within 0 and 1, at all energies transported.
     energies = np.exp(tables.ln_low + np.arange(tables.electron.shape[1]) / tables.per_ln)
-    part, edge = tables.electron[0, energies > USUAL.absorbed_mev, 4:6].T
+    part, edge = tables.electron[0, energies > usual().absorbed_mev, 4:6].T
     for values in (part, edge):
         assert values.min() > 0
         assert values.max() < 1

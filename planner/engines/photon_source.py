@@ -6,14 +6,12 @@ import numpy as np
 
 from kernels.history import Emission
 from planner.engines.beam_model import fluence_map, per_photon, softening
+from planner.engines.monte_carlo_physics import monte_carlo_physics
 from planner.library.tables import spectrum
 from planner.treatment.beam import Beam
 from planner.treatment.geometry import beam_frame, solid_angle_sr
 from planner.treatment.machine import Machine
 
-ENERGY_EXPONENT = 2.2
-"""Attenuation goes with about the -0.45th power of the energy at 1 to 4 MeV in water: an attenuation larger by a factor
-belongs to an energy smaller by that factor to this power."""
 _SOFTENING_STEP_MM = 5.0
 
 
@@ -78,4 +76,4 @@ def _energy_factor(machine: Machine) -> np.ndarray:
         return np.ones(1)
     farthest = machine.softening.value[-1][0]
     radii = _SOFTENING_STEP_MM * np.arange(int(np.ceil(farthest / _SOFTENING_STEP_MM)) + 2)
-    return np.ascontiguousarray(softening(machine, radii) ** -ENERGY_EXPONENT)
+    return np.ascontiguousarray(softening(machine, radii) ** -monte_carlo_physics().softening_exponent.value)

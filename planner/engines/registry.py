@@ -10,12 +10,14 @@ from planner.engines.cone import CollapsedCone
 from planner.engines.cone_physics import cone_physics
 from planner.engines.media import density_physics
 from planner.engines.monte_carlo import MonteCarlo
+from planner.engines.monte_carlo_physics import monte_carlo_physics
 from planner.engines.pencil import PencilBeam
 from planner.treatment.errors import InputError, unknown_name
 
 ENGINES: dict[str, Engine] = {"cone": CollapsedCone(), "monte_carlo": MonteCarlo(), "pencil": PencilBeam()}
 _PHYSICS: dict[str, dict[str, Callable[[], BaseModel]]] = {
     "cone": {"cone": cone_physics, "density": density_physics},
+    "monte_carlo": {"monte_carlo": monte_carlo_physics},
     "pencil": {"density": density_physics},
 }
 """Constants that an engine rests on beside tables: by engine, what they are called and what gives them."""

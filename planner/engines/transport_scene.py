@@ -14,19 +14,12 @@ from scipy.ndimage import (
 from kernels.electron import FIRST, LENGTH
 from kernels.particle import Medium, Scene, Tables
 from phantoms.volume import Volume
-from planner.engines.transport_tables import CLOSE, USUAL, transport_tables
+from planner.engines.monte_carlo_physics import monte_carlo_physics
+from planner.engines.transport_tables import close, transport_tables, usual
 from planner.library.materials import by_density, by_label, material
 
-GAS_G_CM3 = 0.05
-"""Thinner than any tissue, inflated lung included (0.2 g/cm3)."""
 VACUUM_G_CM3 = 1e-6
 """Thinner is vacuum: it takes this density, so that lengths stay finite, and has no dose."""
-NEAR_GAS_MM = 1.0
-"""Electrons are followed closely this far from gas: twice the range at the usual cut."""
-DENSITY_TOLERANCE = 0.05
-"""Grey and white matter, fluid and what lies between them by partial volume differ by less; bone and air do not."""
-ALIKE = 0.03
-"""Water, fluid and soft tissues differ by less in stopping power and in scattering power; bone does not."""
 
 _UNIFORM = 3
 _FARTHEST = 250
@@ -79,7 +72,7 @@ def scene(
         coarse[distance_transform_edt(~region, density.grid.spacing_mm) > splitting.margin_mm] = 1
     near = near_gas(data, density.grid.spacing_mm) & (coarse == 0)
     used, row = np.unique(index + len(names) * near.astype(np.int64), return_inverse=True)
-    rows = [(material(names[n % len(names)]), CLOSE if n >= len(names) else USUAL) for n in used]
+    rows = [(material(names[n % len(names)]), close() if n >= len(names) else usual()) for n in used]
     row = row.reshape(data.shape).astype(np.uint8)
     lattice = density.grid.lattice
     tables = transport_tables(rows)
@@ -95,10 +88,10 @@ def scene(
 
 def near_gas(density: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     """Return which voxels are gas or close to it."""
-    gas = density < GAS_G_CM3
+    gas = density < monte_carlo_physics().gas_below_g_cm3.value
     if not gas.any() or gas.all():
         return np.asarray(gas)
-    reach = [int(np.ceil(NEAR_GAS_MM / step - 1e-9)) for step in spacing_mm]
+    reach = [int(np.ceil(monte_carlo_physics().near_gas_mm.value / step - 1e-9)) for step in spacing_mm]
     return np.asarray(binary_dilation(gas, np.ones([2 * n + 1 for n in reach], bool)))
 
 
@@ -113,10 +106,10 @@ def clearance(*volumes: np.ndarray) -> np.ndarray:
 def room(density: np.ndarray, kind: np.ndarray) -> np.ndarray:
     """Return in how many voxels around each voxel an electron meets the same kind of matter, of much the same density.
 
-    As `clearance`, but from voxel to voxel the density may differ by up to `DENSITY_TOLERANCE`.
+    As `clearance`, but from voxel to voxel the density may differ a little.
     """
-    same = _largest(kind) == _least(kind)
-    return _inward(same & (_largest(density) <= (1.0 + DENSITY_TOLERANCE) * _least(density)))
+    most = 1.0 + monte_carlo_physics().density_tolerance.value
+    return _inward((_largest(kind) == _least(kind)) & (_largest(density) <= most * _least(density)))
 
 
 def family(tables: Tables) -> np.ndarray:
@@ -124,9 +117,9 @@ def family(tables: Tables) -> np.ndarray:
     # At energies that electrons are transported at; the same care is part of being alike.
     ln = tables.ln_low + np.arange(tables.electron.shape[1]) / tables.per_ln
     seen = tables.electron[:, (ln > np.log(0.2)) & (ln < np.log(6.0))][:, :, [LENGTH, FIRST]]
-    first = []
+    first, tolerance = [], monte_carlo_physics().alike.value
     for n, own in enumerate(seen):
-        alike = (np.abs(own / seen[: n + 1] - 1.0).max(axis=(1, 2)) <= ALIKE) & (
+        alike = (np.abs(own / seen[: n + 1] - 1.0).max(axis=(1, 2)) <= tolerance) & (
             tables.limits[: n + 1] == tables.limits[n]
         ).all(axis=1)
         first.append(int(np.argmax(alike)))

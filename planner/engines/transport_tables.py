@@ -14,10 +14,17 @@ import numpy as np
 
 from kernels.electron import COLUMNS
 from kernels.particle import ELECTRON_MASS, Tables
+from planner.engines.monte_carlo_physics import monte_carlo_physics
 from planner.library.materials import Material, electron_stopping, photon_cross_sections
 
 LOW_MEV, HIGH_MEV, NODES = 0.01, 20.0, 700
-PHOTON_CUT_MEV = 0.05
+
+
+_FINE_STRUCTURE = 1.0 / 137.035999
+_AVOGADRO = 0.602214076  # per (mol barn) in cm2
+_CLASSICAL_RADIUS2 = 0.0794078  # barn
+_MOLLER = 0.1535375  # MeV cm2/mol: 2 pi r_e^2 m_e c^2 N_A
+_RADIATIVE_MEAN = 0.6  # integral of 1 - 0.8 k/T over k/T
 
 
 class Care(NamedTuple):
@@ -38,16 +45,14 @@ class Care(NamedTuple):
     loss: float
 
 
-USUAL = Care(0.2, 0.2, 0.16)
-"""Range of an electron at the cut: 0.45 mm of water."""
-CLOSE = Care(0.03, 0.05, 0.04)
-"""In gas and next to it, where slow electrons cross over: with it the dose in a gap agrees with EGSnrc."""
+def usual() -> Care:
+    """Return how electrons are followed everywhere but near gas."""
+    return Care(*monte_carlo_physics().usual.value)
 
-_FINE_STRUCTURE = 1.0 / 137.035999
-_AVOGADRO = 0.602214076  # per (mol barn) in cm2
-_CLASSICAL_RADIUS2 = 0.0794078  # barn
-_MOLLER = 0.1535375  # MeV cm2/mol: 2 pi r_e^2 m_e c^2 N_A
-_RADIATIVE_MEAN = 0.6  # integral of 1 - 0.8 k/T over k/T
+
+def close() -> Care:
+    """Return how electrons are followed in gas and next to it."""
+    return Care(*monte_carlo_physics().close.value)
 
 
 def transport_tables(rows: Sequence[tuple[Material, Care]]) -> Tables:
@@ -60,7 +65,7 @@ def transport_tables(rows: Sequence[tuple[Material, Care]]) -> Tables:
         np.ascontiguousarray(np.stack([photon for photon, _ in parts])),
         np.ascontiguousarray(np.stack([electron for _, electron in parts])),
         np.array([tuple(care) for _, care in rows]),
-        PHOTON_CUT_MEV,
+        monte_carlo_physics().photon_cut_mev.value,
     )
 
 
@@ -72,14 +77,13 @@ def _of(material: Material, care: Care) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _electron_table(material: Material, care: Care, energy: np.ndarray) -> np.ndarray:
+    cut = monte_carlo_physics().photon_cut_mev.value
     collision, radiative = electron_stopping(material, energy)
     moller, moller_loss, moller_first, moller_second = _moller(material.electrons_per_gram, care.knocked_mev, energy)
-    hard = np.maximum(energy, PHOTON_CUT_MEV)
+    hard = np.maximum(energy, cut)
     scale = radiative / (_RADIATIVE_MEAN * energy)
-    brems = scale * (np.log(hard / PHOTON_CUT_MEV) - 0.8 * (1.0 - PHOTON_CUT_MEV / hard))
-    soft_radiative = np.where(
-        energy > PHOTON_CUT_MEV, scale * (PHOTON_CUT_MEV - 0.4 * PHOTON_CUT_MEV**2 / hard), radiative
-    )
+    brems = scale * (np.log(hard / cut) - 0.8 * (1.0 - cut / hard))
+    soft_radiative = np.where(energy > cut, scale * (cut - 0.4 * cut**2 / hard), radiative)
     stopping = collision - moller_loss + soft_radiative
     first, second = _elastic(material, energy)
     # Multiple scattering counts Z(Z+1), atomic electrons included; the hard ones among them are simulated.
