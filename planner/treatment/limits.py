@@ -74,3 +74,25 @@ class EvaluationRules(Frozen):
     brain_doses_gy: Constant[tuple[float, ...]]
     small_target_cc: Constant[float]
     near_volume_cc: Constant[float]
+
+
+class DoseAgreement(Frozen):
+    """When a recomputed dose counts as the one that a plan states: the criteria of a gamma comparison.
+
+    Attributes
+    ----------
+    name : str
+    dose_percent : Constant
+        Of the largest dose.
+    distance_mm : Constant
+    threshold_percent : Constant
+        Lower doses are left out, percent of the largest.
+    pass_percent : Constant
+        Share of the points that has to pass.
+    """
+
+    name: str
+    dose_percent: Constant[float]
+    distance_mm: Constant[float]
+    threshold_percent: Constant[float]
+    pass_percent: Constant[float]
