@@ -7,8 +7,9 @@ import pytest
 from hand_made import arc, arcs_on, fields_on, machine_named, moved_leaf, segments, spoilt
 
 from planner import library
+from planner.evaluate import metrics as metrics_module
 from planner.evaluate.apertures import aperture_figures, area_mm2, leaf_borders_mm
-from planner.evaluate.deliverability import machine_violations
+from planner.evaluate.deliverability import clinical_violations, machine_violations
 from planner.evaluate.delivery_time import delivery_time, gantry_way_deg, intervals
 from planner.treatment.constant import Constant
 from planner.treatment.delivery import Delivery
@@ -229,3 +230,17 @@ def test_intervals_hold_all_of_an_arc():
     parts = intervals(ARCS.beams[0], 2)
     assert sum(part.gantry_deg for part in parts) == pytest.approx(160.0)
     assert sum(part.mu for part in parts) == pytest.approx(160.0)
+
+
+def test_limits_of_organs_are_read_from_metrics():
+    limits = metrics_module.limits_for(1)
+    rows = [
+        metrics_module.Metric("chiasm", "D0.035cc_gy_over_mandatory_limit", 0.5, "Gy"),
+        metrics_module.Metric("chiasm", "D0.035cc_gy_over_optimal_limit", 2.5, "Gy"),
+        metrics_module.Metric("brainstem", "D0.035cc_gy_over_mandatory_limit", -3.0, "Gy"),
+        metrics_module.Metric("brain", "V12_cc_over_optimal_limit", 1.0, "cc"),
+    ]
+    found = clinical_violations(rows, limits)
+    assert [(v.limit, v.where, v.value, v.allowed) for v in found] == [("D0.035cc_gy", "chiasm", 12.5, 12.0)]
+    assert found[0].text == "chiasm: D0.035cc_gy is 12.5 Gy, mandatory limit 12"
+    assert {v.where for v in clinical_violations(rows, limits, "optimal")} == {"chiasm", "brain"}

@@ -1,9 +1,9 @@
-"""Whether a machine can deliver what it is told to: every limit that a delivery violates.
+"""Whether a machine can deliver what it is told to, and whether organs bear it: every limit that a plan violates.
 
-Reads apertures, monitor units and the machine's file, and nothing of how they were found.
+Reads apertures, monitor units, the machine's file and metrics of the dose, and nothing of how a plan was found.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from planner.evaluate.apertures import area_mm2, leaf_borders_mm, open_height_mm
 from planner.evaluate.delivery_time import intervals, signed_deg
+from planner.evaluate.metrics import Metric, limit_name
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
+from planner.treatment.limits import Limits
 from planner.treatment.machine import DeliveryLimits, Machine
 
 # Positions travel through decimal files: a limit is violated beyond its last printed digit.
@@ -85,6 +87,29 @@ def machine_violations(delivery: Delivery, machine: Machine) -> list[Violation]:
             for check in _OF_A_POINT:
                 found += check(place)
         found += _of_a_beam(beam, machine, delivery.fractions)
+    return found
+
+
+def clinical_violations(metrics: Iterable[Metric], limits: Limits, level: str = "mandatory") -> list[Violation]:
+    """Return the limits of organs that a dose violates.
+
+    Parameters
+    ----------
+    metrics : iterable of Metric
+        As `planner.evaluate.metrics.case_metrics` tells them: they say how far each limit is exceeded.
+    limits : Limits
+    level : str
+        ``mandatory``, or ``optimal`` for what is only wished for.
+    """
+    over = {(metric.structure, metric.name): metric for metric in metrics}
+    found = []
+    for limit in limits.limits:
+        for name in limit.structures if limit.level == level else ():
+            row = over.get((name, limit_name(limit)))
+            if row is not None and row.value > 0:
+                allowed = limit.at_most.value
+                text = f"{name}: {limit.quantity} is {row.value + allowed:.4g} {row.unit}, {level} limit {allowed:g}"
+                found.append(Violation(limit.quantity, name, row.value + allowed, allowed, row.unit, text))
     return found
 
 

@@ -1,7 +1,7 @@
 """``plan.json``: a delivery with what it was made from, as people and programs can read it.
 
-Positions are in mm in the isocentre plane, leaves along X from the pair at -Y to the one at +Y; angles IEC 61217; monitor
-units are those of the whole course.
+Positions are in mm in the isocentre plane, leaves along X from the pair at -Y to the one at +Y; angles IEC 61217;
+monitor units are those of the whole course.
 """
 
 import json
@@ -21,9 +21,9 @@ from planner.treatment.prescription import Prescription
 FORMAT = "lacuna plan 1"
 NAME = "plan.json"
 _LEGEND = (
-    "angles IEC 61217, deg; left_mm, right_mm: leaf tips along X in the isocentre plane, from the pair at -Y to the one at "
-    "+Y; jaw_y_mm: jaws along Y; mu: monitor units of the whole course, delivered while the gantry turns through span_deg "
-    "centred on gantry_deg (0: at rest); isocentre_mm: LPS"
+    "angles IEC 61217, deg; left_mm, right_mm: leaf tips along X in the isocentre plane, from the pair at -Y to the "
+    "one at +Y; jaw_y_mm: jaws along Y; mu: monitor units of the whole course, delivered while the gantry turns "
+    "through span_deg centred on gantry_deg (0: at rest); isocentre_mm: LPS"
 )
 # Finer than any machine reads back.
 _MM, _DEG, _MU = 4, 4, 6
@@ -52,8 +52,6 @@ class _Beam(Frozen):
 class _Prescribed(Frozen):
     dose_gy: float = Field(gt=0)
     fractions: int = Field(ge=1)
-    rule: str = "fixed"
-    reason: str = ""
 
 
 class InputFile(Frozen):
@@ -178,7 +176,6 @@ def read_plan_file(path: Path) -> tuple[Delivery, PlanFile]:
     except (OSError, ValueError) as error:
         raise InputError(path, "", f"cannot be read: {error}") from None
     try:
-        # Strict about keys, lenient about lists for tuples, as JSON has no tuples.
         held = _File.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

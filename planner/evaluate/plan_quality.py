@@ -1,0 +1,116 @@
+"""Everything that is told of one plan: metrics of its dose, figures of its delivery, coverage under setup errors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from phantoms.structure import Structure
+from phantoms.volume import Volume
+from planner import library
+from planner.evaluate.apertures import ApertureFigures, aperture_figures
+from planner.evaluate.deliverability import Violation, clinical_violations, machine_violations
+from planner.evaluate.delivery_time import DeliveryTime, delivery_time
+from planner.evaluate.dvh import Histograms
+from planner.evaluate.metrics import Metric, case_metrics, limits_for
+from planner.evaluate.robustness import Robustness, robustness
+from planner.treatment.delivery import Delivery
+from planner.treatment.machine import Machine
+from planner.treatment.prescription import Prescription
+from planner.treatment.scenario import ScenarioSet
+from planner.treatment.timing import TimingRules
+
+SCENARIOS, TIMING = "setup", "standard"
+
+
+@dataclass(frozen=True)
+class PlanQuality:
+    """What is told of one plan.
+
+    Attributes
+    ----------
+    metrics : tuple of Metric
+    apertures : ApertureFigures
+    time : DeliveryTime
+        Of one fraction.
+    robustness : Robustness or None
+        Of the GTV; None if not asked for.
+    machine, clinical, wished : tuple of Violation
+        Violated limits of the machine, mandatory ones of organs, optimal ones of organs.
+    """
+
+    metrics: tuple[Metric, ...]
+    apertures: ApertureFigures
+    time: DeliveryTime
+    robustness: Robustness | None
+    machine: tuple[Violation, ...]
+    clinical: tuple[Violation, ...]
+    wished: tuple[Violation, ...]
+
+    def value(self, structure: str, name: str) -> float:
+        """Return a metric.
+
+        Raises
+        ------
+        KeyError
+            If there is none of this name.
+        """
+        for metric in self.metrics:
+            if (metric.structure, metric.name) == (structure, name):
+                return metric.value
+        raise KeyError(f"{structure}: {name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A plan as it is evaluated: the delivery, the dose and the anatomy.
+
+    Attributes
+    ----------
+    delivery : Delivery
+    machine : Machine
+    prescription : Prescription
+    dose : Volume
+        Gy for the whole course.
+    structures, targets : mapping of str to Structure
+    """
+
+    delivery: Delivery
+    machine: Machine
+    prescription: Prescription
+    dose: Volume
+    structures: Mapping[str, Structure]
+    targets: Mapping[str, Structure]
+
+
+def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> PlanQuality:
+    """Return what is told of a plan.
+
+    Parameters
+    ----------
+    plan : Planned
+    histograms : Histograms
+        Of its dose.
+    scenarios : bool
+        Whether the setup scenarios of the library are evaluated.
+
+    Raises
+    ------
+    ValueError
+        If the machine has no limits of delivery or another number of leaves.
+    """
+    prescription = plan.prescription
+    metrics = tuple(case_metrics(histograms, plan.structures, plan.targets, prescription))
+    limits = limits_for(prescription.fractions)
+    moved = None
+    if scenarios:
+        chosen = library.load("scenarios", SCENARIOS, ScenarioSet)
+        isocentre = plan.delivery.beams[0].isocentre_mm
+        moved = robustness(plan.dose, plan.targets["gtv"], prescription.dose_gy, isocentre, chosen)
+    return PlanQuality(
+        metrics=metrics,
+        apertures=aperture_figures(plan.delivery, plan.machine, prescription.dose_gy),
+        time=delivery_time(plan.delivery, plan.machine, library.load("timing", TIMING, TimingRules)),
+        robustness=moved,
+        machine=tuple(machine_violations(plan.delivery, plan.machine)),
+        clinical=tuple(clinical_violations(metrics, limits) if limits else ()),
+        wished=tuple(clinical_violations(metrics, limits, "optimal") if limits else ()),
+    )
