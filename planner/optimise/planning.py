@@ -108,9 +108,9 @@ def make_plan(
         If no engine with INFLUENCE is given, structures are missing or empty, the target lies outside the density or
         does not fit the machine, or no dose reaches it.
     """
-    ptv = _checked_target(request)
+    ptv = checked_target(request)
     beams = beams_on(ptv, request.machine, request.technique)
-    goals = (_organs(request), request.objectives.skin.value.thickness_mm)
+    goals = (goal_organs(request), request.objectives.skin.value.thickness_mm)
     samples = sample(request.density.grid, ptv, request.structures, goals, request.effort.budget)
     fluence = _optimised(request, (corrector or engine, fast or engine), beams, samples, progress)
     weights = [fluence.weights[part] for part in bixel_slices(beams)]
@@ -171,7 +171,7 @@ def scaled(dose: Dose, factor: float) -> Dose:
     return replace(dose, volume=times(dose.volume), deviation=deviation)
 
 
-def _checked_target(request: PlanRequest) -> Structure:
+def checked_target(request: PlanRequest) -> Structure:
     for name in ("external", "brain"):
         if name not in request.structures:
             raise PlanningError(f"planning needs the structure '{name}', which is not drawn")
@@ -191,7 +191,7 @@ def _volume_inside(structure: Structure, grid: Grid) -> float:
     return float(structure.occupancy[inside].sum(dtype=float)) * structure.grid.voxel_cc
 
 
-def _organs(request: PlanRequest) -> tuple[str, ...]:
+def goal_organs(request: PlanRequest) -> tuple[str, ...]:
     """Return the structures with a goal of their own, in order of name."""
     fractions = request.prescription.fractions
     named = [n for n in request.structures if limit_of(n, request.objectives, fractions) is not None]

@@ -24,10 +24,14 @@ def directions(spec: TechniqueSpec, machine: Machine) -> tuple[Direction, ...]:
     Raises
     ------
     PlanningError
-        If the machine cannot turn its couch or collimator as asked, or an arc passes a sector that it must avoid.
+        If the machine cannot turn its couch or collimator as asked, a direction lies in a sector that it must avoid, or
+        gantry and table would collide.
     """
     if spec.ring is not None:
         found = _ring(spec.ring.value, machine)
+    elif spec.fields is not None:
+        fixed = machine.collimator_deg.value
+        found = [Direction(field.gantry_deg % 360, field.couch_deg, fixed, "") for field in spec.fields.value]
     elif spec.arcs is not None:
         found = [direction for arc in spec.arcs.value for direction in _arc(arc, machine)]
     for direction in found:
@@ -38,6 +42,17 @@ def directions(spec: TechniqueSpec, machine: Machine) -> tuple[Direction, ...]:
 def is_avoided(gantry_deg: float, machine: Machine) -> bool:
     """Return whether a gantry angle lies inside a sector that the machine must avoid (its bounds are permitted)."""
     return any(0 < (gantry_deg - low) % 360 < (high - low) % 360 for low, high in machine.gantry_avoided_deg.value)
+
+
+def collides(gantry_deg: float, couch_deg: float, machine: Machine) -> bool:
+    """Return whether gantry and table stand in a zone that they cannot be in together (its bounds are permitted)."""
+    if machine.delivery is None:
+        return False
+    couch = (couch_deg + 180) % 360 - 180
+    return any(
+        low <= couch <= high and 0 < (gantry_deg - start) % 360 < (stop - start) % 360
+        for low, high, start, stop in machine.delivery.collision_deg.value
+    )
 
 
 def _arc(arc: ArcSpec, machine: Machine) -> list[Direction]:
@@ -81,4 +96,14 @@ def _check(direction: Direction, spec: TechniqueSpec, machine: Machine) -> None:
         raise PlanningError(
             f"technique '{spec.name}' turns the collimator to {direction.collimator_deg:g} degrees, but that of "
             f"{machine.title} stands at {fixed:g}"
+        )
+    if is_avoided(direction.gantry_deg, machine):
+        raise PlanningError(
+            f"technique '{spec.name}' has a field at gantry {direction.gantry_deg:g} degrees, which {machine.title} "
+            f"must avoid"
+        )
+    if collides(direction.gantry_deg, direction.couch_deg, machine):
+        raise PlanningError(
+            f"technique '{spec.name}' brings the gantry to {direction.gantry_deg:g} degrees with the couch at "
+            f"{direction.couch_deg:g}, where it would collide with the table of {machine.title}"
         )

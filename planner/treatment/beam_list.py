@@ -1,6 +1,6 @@
 """A list of open fields as a user writes it, and the beams and weights that engines take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.constant import Frozen
+from planner.treatment.delivery import Delivery
 from planner.treatment.geometry import solid_angle_sr
 from planner.treatment.machine import Machine
 
@@ -180,3 +181,32 @@ def _leaf_raster(leaves: Leaves, machine: Machine) -> tuple[tuple[float, float],
         along_y = np.clip(np.minimum(y[1:], top) - np.maximum(y[:-1], bottom), 0.0, None)
         part += np.outer(along_x, along_y) / RASTER_MM**2
     return (float(low[0]), float(low[1])), (RASTER_MM, RASTER_MM), np.clip(part, 0.0, 1.0)
+
+
+def delivered_beams(delivery: Delivery, machine: Machine) -> list[WeightedBeam]:
+    """Return one beam a control point, in the order of the delivery; weights are monitor units.
+
+    Raises
+    ------
+    ValueError
+        If an aperture does not fit the machine or is closed.
+    """
+    found = []
+    for beam in delivery.beams:
+        for point in beam.control_points:
+            leaves = Leaves(
+                left_mm=tuple(point.left_mm.tolist()), right_mm=tuple(point.right_mm.tolist()), jaw_y_mm=point.jaw_y_mm
+            )
+            field = OpenField(
+                machine=delivery.machine,
+                gantry_deg=point.gantry_deg,
+                couch_deg=point.couch_deg,
+                collimator_deg=point.collimator_deg,
+                isocentre_mm=beam.isocentre_mm,
+                leaves=leaves,
+                weight=point.mu,
+            )
+            made = weighted_beam(field, machine)
+            arc = beam.label if beam.kind == "arc" else ""
+            found.append(WeightedBeam(replace(made.beam, arc=arc), made.weights))
+    return found

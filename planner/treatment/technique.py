@@ -1,6 +1,6 @@
 """Techniques as data: from which directions a machine treats, and how finely its fluence is resolved."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -46,32 +46,72 @@ class FieldRing(Frozen):
     first_deg: float
 
 
+class StaticField(Frozen):
+    """One static field.
+
+    Attributes
+    ----------
+    gantry_deg, couch_deg : float
+        IEC 61217.
+    """
+
+    gantry_deg: float
+    couch_deg: float
+
+
+class Apertures(Frozen):
+    """How a technique shapes its fields with leaves.
+
+    Attributes
+    ----------
+    shape : str
+        ``optimised``: leaves and monitor units are; ``conformal``: leaves follow the projected PTV, monitor units alone
+        are optimised.
+    step_deg : float
+        Largest step between the control points of an arc.
+    segments : int
+        The most segments of a static field; 1 for arcs, where each control point has one aperture.
+    margin_mm : float
+        From the projected PTV to the leaves, of conformal apertures.
+    """
+
+    shape: Literal["optimised", "conformal"]
+    step_deg: float = Field(default=8.0, gt=0)
+    segments: int = Field(default=1, ge=1)
+    margin_mm: float = 0.0
+
+
 class TechniqueSpec(Frozen):
-    """How a target is treated: arcs, or a ring of static fields.
+    """How a target is treated: arcs, a ring of static fields, or static fields one by one.
 
     Attributes
     ----------
     name, title : str
     arcs : Constant or None
     ring : Constant or None
-        Exactly one of `arcs` and `ring` is given.
+    fields : Constant or None
+        Exactly one of `arcs`, `ring` and `fields` is given.
     bixel_step_mm : Constant
         Width of a bixel along the leaf travel (X); along Y it is the machine's central leaf width.
     aperture_margin_mm : Constant
         How far beyond the projected PTV, in the isocentre plane, bixels may open.
+    apertures : Constant or None
+        None: the technique is known as free fluence only, and nothing can be delivered.
     """
 
     name: str
     title: str
     arcs: Constant[tuple[ArcSpec, ...]] | None = None
     ring: Constant[FieldRing] | None = None
+    fields: Constant[tuple[StaticField, ...]] | None = None
     bixel_step_mm: Constant[float]
     aperture_margin_mm: Constant[float]
+    apertures: Constant[Apertures] | None = None
 
     @model_validator(mode="after")
     def _one_arrangement(self) -> Self:
-        if (self.arcs is None) == (self.ring is None):
-            raise ValueError("a technique needs either 'arcs' or 'ring'")
+        if sum(part is not None for part in (self.arcs, self.ring, self.fields)) != 1:
+            raise ValueError("a technique needs one of 'arcs', 'ring' and 'fields'")
         if self.bixel_step_mm.value <= 0 or self.aperture_margin_mm.value < 0:
             raise ValueError("'bixel_step_mm' must be positive and 'aperture_margin_mm' not negative")
         return self

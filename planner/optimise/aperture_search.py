@@ -1,0 +1,157 @@
+"""Direct aperture optimisation: leaf tips, jaws and monitor units that minimise an objective of their dose.
+
+L-BFGS-B under bounds: between stages each pair keeps the point in the middle of its opening, and its tips move on
+their own sides of it. The limits that are no bounds are met by moving to permitted apertures after each stage.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import Bounds, minimize
+
+from planner.engines.base import Influence
+from planner.optimise.apertures import ApertureMap, ApertureSet
+from planner.optimise.leaf_limits import Motion, has_y_jaws, limits_of, mu_bounds, permitted
+from planner.optimise.objectives import Objective
+from planner.treatment.machine import Machine
+
+Progress = Callable[[int, float], None]
+
+_ENOUGH = 1e-8
+# A step of 1 mm of a tip changes the dose about as much as this part of the mean monitor units of a control point.
+_MU_STEP = 0.1
+# Jaws stay this far from the middle between them.
+_HALF_JAW_MM = 2.5
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """The outcome of a search.
+
+    Attributes
+    ----------
+    apertures : ApertureSet
+    objective : float
+    evaluations : int
+        Pairs of a forward and an adjoint product.
+    """
+
+    apertures: ApertureSet
+    objective: float
+    evaluations: int
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """Bounds of each number of an aperture set; those with equal bounds are held."""
+
+    low: ApertureSet
+    high: ApertureSet
+
+    @property
+    def free(self) -> list[np.ndarray]:
+        """Masks of what may change, one for each part of the set."""
+        return [low < high for low, high in zip(self.low.parts, self.high.parts, strict=True)]
+
+
+def room_of(apertures: ApertureSet, where: ApertureMap, machine: Machine, motion: Motion, leaves: bool) -> Room:
+    """Return how far each number may move in one stage; leaves and jaws are held if `leaves` is False."""
+    low_mu, high_mu = mu_bounds(machine, motion)
+    if not leaves:
+        held = (apertures.left_mm, apertures.right_mm, apertures.jaw_mm)
+        return Room(ApertureSet(*held, low_mu), ApertureSet(*held, high_mu))
+    gap = limits_of(machine).minimum_gap_mm.value
+    middle = 0.5 * (apertures.left_mm + apertures.right_mm)
+    near = np.zeros(middle.shape, bool)
+    near[:, : where.used.shape[1]] = where.used
+    x0, x1, y0, y1 = (edge[:, None] for edge in where.bounds_mm.T)
+    left = np.where(near, np.minimum(x0, middle - 0.5 * gap), apertures.left_mm)
+    right = np.where(near, np.maximum(x1, middle + 0.5 * gap), apertures.right_mm)
+    inner_left = np.where(near, middle - 0.5 * gap, apertures.left_mm)
+    inner_right = np.where(near, middle + 0.5 * gap, apertures.right_mm)
+    jaw_low = jaw_high = apertures.jaw_mm
+    if has_y_jaws(machine):
+        between = apertures.jaw_mm.mean(axis=1, keepdims=True)
+        jaw_low = np.concatenate([np.minimum(y0, apertures.jaw_mm[:, :1]), between + _HALF_JAW_MM], axis=1)
+        jaw_high = np.concatenate([between - _HALF_JAW_MM, np.maximum(y1, apertures.jaw_mm[:, 1:])], axis=1)
+        jaw_low, jaw_high = np.minimum(jaw_low, apertures.jaw_mm), np.maximum(jaw_high, apertures.jaw_mm)
+    return Room(ApertureSet(left, inner_right, jaw_low, low_mu), ApertureSet(inner_left, right, jaw_high, high_mu))
+
+
+def search(
+    influence: Influence,
+    where: ApertureMap,
+    stages: Sequence[tuple[Objective, int]],
+    start: ApertureSet,
+    machine: Machine,
+    motion: Motion,
+    *,
+    leaves: bool = True,
+    progress: Progress = lambda evaluation, value: None,
+) -> Search:
+    """Minimise objectives one after another; what is returned keeps the limits of the machine.
+
+    Parameters
+    ----------
+    influence : Influence
+        Of the bixels of `where`.
+    where : ApertureMap
+    stages : sequence of (Objective, int)
+        Objective and the most evaluations to spend on it.
+    start : ApertureSet
+    machine : Machine
+    motion : Motion
+    leaves : bool
+        Whether leaves and jaws move, or monitor units alone change.
+    progress : callable
+        Is told the number of evaluations so far and the objective.
+    """
+    now, count = permitted(start, machine, motion), 0
+    for objective, most in stages:
+        room = room_of(now, where, machine, motion, leaves)
+        scale = _MU_STEP * float(now.mu.mean())
+
+        def evaluate(
+            x: np.ndarray, base: ApertureSet = now, room: Room = room, scale: float = scale, goal: Objective = objective
+        ) -> tuple[float, np.ndarray]:
+            nonlocal count
+            count += 1
+            at = _unpacked(x, base, room, scale)
+            value, by_dose = goal.evaluate(influence.forward(where.forward(at)))
+            progress(count, value)
+            return value, _packed(where.backward(at, influence.adjoint(by_dose)), room, 1.0 / scale)
+
+        x = _minimised(evaluate, _packed(now, room, scale), room, scale, most)
+        now = permitted(_unpacked(x, now, room, scale), machine, motion)
+    value, _ = stages[-1][0].evaluate(influence.forward(where.forward(now)))
+    return Search(now, value, count)
+
+
+def _packed(of: ApertureSet, room: Room, scale: float) -> np.ndarray:
+    """Return what may change as one vector, monitor units divided by `scale`."""
+    left, right, jaw, mu = (part[free] for part, free in zip(of.parts, room.free, strict=True))
+    return np.concatenate([left, right, jaw, mu / scale])
+
+
+def _unpacked(x: np.ndarray, base: ApertureSet, room: Room, scale: float) -> ApertureSet:
+    """Return `base` with the vector of what may change put into it."""
+    parts, first = [], 0
+    for part, free, factor in zip(base.parts, room.free, (1.0, 1.0, 1.0, scale), strict=True):
+        new, count = part.copy(), int(free.sum())
+        new[free] = factor * x[first : first + count]
+        parts.append(new)
+        first += count
+    return ApertureSet(*parts)
+
+
+def _minimised(
+    evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, room: Room, scale: float, most: int
+) -> np.ndarray:
+    """Return where a function with gradient is least within the bounds, after `most` evaluations."""
+    bounds = Bounds(_packed(room.low, room, scale), _packed(room.high, room, scale))
+    options = {"maxfun": most, "maxiter": most, "maxcor": 12, "ftol": _ENOUGH, "gtol": 0.0}
+    begin = np.clip(start, bounds.lb, bounds.ub)
+    found: Any = minimize(evaluate, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
+    return np.asarray(found.x)
