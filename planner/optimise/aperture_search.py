@@ -13,7 +13,7 @@ from scipy.optimize import Bounds, minimize
 
 from planner.engines.base import Influence
 from planner.optimise.apertures import ApertureMap, ApertureSet
-from planner.optimise.leaf_limits import Motion, has_y_jaws, limits_of, mu_bounds, permitted
+from planner.optimise.leaf_limits import SPARE_MU, Motion, has_y_jaws, limits_of, mu_bounds, permitted
 from planner.optimise.objectives import Objective
 from planner.treatment.machine import Machine
 
@@ -58,7 +58,7 @@ class Room:
 
 def room_of(apertures: ApertureSet, where: ApertureMap, machine: Machine, motion: Motion, leaves: bool) -> Room:
     """Return how far each number may move in one stage; leaves and jaws are held if `leaves` is False."""
-    low_mu, high_mu = mu_bounds(machine, motion)
+    low_mu, high_mu = mu_bounds(machine, motion, SPARE_MU)
     if not leaves:
         held = (apertures.left_mm, apertures.right_mm, apertures.jaw_mm)
         return Room(ApertureSet(*held, low_mu), ApertureSet(*held, high_mu))

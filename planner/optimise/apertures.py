@@ -123,22 +123,6 @@ class ApertureMap:
         found[self.point, self.pair] = True
         return found
 
-    def chosen(self, which: np.ndarray) -> "ApertureMap":
-        """Return the map for some of the control points."""
-        new = np.full(len(self.beam_of), -1)
-        new[which] = np.arange(len(which))
-        kept = new[self.point] >= 0
-        parts = (self.pair, self.low_mm, self.high_mm, self.start_mm, self.index)
-        return ApertureMap(
-            self.beam_of[which],
-            new[self.point][kept],
-            *(part[kept] for part in parts),
-            self.step_mm,
-            self.behind_mm,
-            self.size,
-            self.bounds_mm[which],
-        )
-
     def forward(self, apertures: ApertureSet) -> np.ndarray:
         """Return the weights of all bixels, monitor units, shape (size,)."""
         share, cover = self._open(apertures)

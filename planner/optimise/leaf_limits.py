@@ -13,6 +13,8 @@ _MEANT_MM = 0.5
 _JAW_GAP_MM = 5.0
 # Jaws that stand farther than this outside every opening are no jaws.
 _NO_JAW_MM = 100.0
+SPARE_MU = 0.1
+"""What a search keeps from the limits of monitor units, so that the finished plan can be scaled to the prescription."""
 # Positions and monitor units keep this distance from a limit, so that rounding cannot pass it.
 _ROUNDING = 1e-6
 
@@ -58,8 +60,11 @@ def limits_of(machine: Machine) -> DeliveryLimits:
     return machine.delivery
 
 
-def mu_bounds(machine: Machine, motion: Motion) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fewest and the most monitor units of each control point in the whole course, shape (n,) each."""
+def mu_bounds(machine: Machine, motion: Motion, spare: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return the fewest and the most monitor units of each control point in the whole course, shape (n,) each.
+
+    A part `spare` is kept from both, so that the plan can still be scaled a little.
+    """
     limits, turning = limits_of(machine), motion.span_deg > 0
     low = np.full(len(motion.arc), limits.minimum_segment_mu.value)
     high = np.full(len(motion.arc), np.inf)
@@ -67,7 +72,8 @@ def mu_bounds(machine: Machine, motion: Motion) -> tuple[np.ndarray, np.ndarray]
         low = np.where(turning, limits.min_mu_per_deg.value * motion.span_deg, low)
     if limits.max_mu_per_deg is not None:
         high = np.where(turning, limits.max_mu_per_deg.value * motion.span_deg, high)
-    return low * motion.fractions * (1 + _ROUNDING), high * motion.fractions * (1 - _ROUNDING)
+    room = spare + _ROUNDING
+    return low * motion.fractions * (1 + room), high * motion.fractions * (1 - room)
 
 
 def permitted(apertures: ApertureSet, machine: Machine, motion: Motion) -> ApertureSet:
@@ -90,7 +96,7 @@ def permitted(apertures: ApertureSet, machine: Machine, motion: Motion) -> Apert
         _unlock(left, right, gap)
     left, right = _held_back(left, motion, limits), _held_back(right, motion, limits)
     left, right = np.clip(left, low, high - gap), np.clip(right, low + gap, high)
-    return ApertureSet(left, right, jaw, np.clip(apertures.mu, *mu_bounds(machine, motion)))
+    return ApertureSet(left, right, jaw, np.clip(apertures.mu, *mu_bounds(machine, motion, SPARE_MU)))
 
 
 def _jaws(apertures: ApertureSet, borders: np.ndarray, gap: float, machine: Machine) -> np.ndarray:
@@ -148,7 +154,7 @@ def _unlock(left: np.ndarray, right: np.ndarray, gap: float) -> None:
 
 
 def _held_back(tips: np.ndarray, motion: Motion, limits: DeliveryLimits) -> np.ndarray:
-    """Return tips that never move farther between control points than leaves do while the gantry turns at full speed."""
+    """Return tips that move no farther between control points than leaves do while the gantry turns at full speed."""
     out = tips.copy()
     per_deg = (1 - _ROUNDING) * limits.leaf_speed_mm_s.value / limits.gantry_speed_deg_s.value
     for arc in np.unique(motion.arc[motion.arc >= 0]):

@@ -172,6 +172,13 @@ def scaled(dose: Dose, factor: float) -> Dose:
 
 
 def checked_target(request: PlanRequest) -> Structure:
+    """Return the PTV.
+
+    Raises
+    ------
+    PlanningError
+        If structures are missing or empty, or the PTV lies outside the density.
+    """
     for name in ("external", "brain"):
         if name not in request.structures:
             raise PlanningError(f"planning needs the structure '{name}', which is not drawn")

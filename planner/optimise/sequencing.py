@@ -1,8 +1,8 @@
 """From fluence to apertures: the few openings that come nearest to what was optimised freely.
 
 One opening is one contiguous run of bixels in each row and one level. For a given level the best run of a row is the
-one with the largest sum of ``2 f - level`` (least squares: opening a bixel of fluence f at a level m changes the squared
-error by ``m^2 - 2 f m``), which is found exactly; levels are tried. Segments of a field are taken off one after
+one with the largest sum of ``2 f - level`` (least squares: opening a bixel of fluence f at a level m changes the
+squared error by ``m^2 - 2 f m``), which is found exactly; levels are tried. Segments of a field are taken off one after
 another, the opening that explains most of the rest first: coarse openings with many monitor units, then finer ones.
 """
 
@@ -77,7 +77,7 @@ def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def openings(fluence: np.ndarray, most: int) -> list[Opening]:
-    """Return up to `most` openings whose sum is near a fluence (columns, rows); those that gain next to nothing stop it."""
+    """Return up to `most` openings whose sum is near a fluence (columns, rows), as long as each gains something."""
     rest, found = np.array(fluence, float), []
     enough = 1e-3 * float((rest**2).sum())
     for _ in range(most):
