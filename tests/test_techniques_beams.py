@@ -9,11 +9,11 @@ from phantoms.structure import Role, Structure
 from planner import library
 from planner.techniques.aperture import project, target_points
 from planner.techniques.beams import beams_on, bixel_slices
-from planner.techniques.directions import directions, is_avoided
+from planner.techniques.directions import collides, directions, is_avoided
 from planner.treatment.errors import PlanningError
 from planner.treatment.geometry import beam_frame
 from planner.treatment.machine import Machine
-from planner.treatment.technique import ArcSpec, FieldRing, TechniqueSpec
+from planner.treatment.technique import ArcSpec, FieldRing, StaticField, TechniqueSpec
 
 GRID = Grid.covering([-30] * 3, [30] * 3, 2.0)
 
@@ -154,3 +154,25 @@ def test_library_techniques_fit_their_machines(technique, named, at_least):
             machine(couch_range_deg=(0.0, 0.0)),
             library.load("techniques", "ncvmat", TechniqueSpec),
         )
+
+
+def test_a_gantry_that_would_hit_the_table_is_refused():
+    """Turned to +45, the foot end stands on the side of gantry 90."""
+    linac = library.load("machines", "truebeam-stx", Machine)
+    assert collides(90, 45, linac)
+    assert collides(270, 315, linac)
+    assert not collides(270, 45, linac)
+    assert not collides(90, 0, linac)
+    assert not collides(90, 45, machine())
+    spec = library.load("techniques", "conformal", TechniqueSpec)
+    assert len(directions(spec, linac)) == len(spec.fields.value)
+    wrong = constant((StaticField(gantry_deg=90.0, couch_deg=45.0),))
+    with pytest.raises(PlanningError, match="collide"):
+        directions(spec.model_copy(update={"fields": wrong}), linac)
+
+
+def test_a_static_field_in_an_avoided_sector_is_refused():
+    spec = library.load("techniques", "conformal", TechniqueSpec)
+    field = constant((StaticField(gantry_deg=10.0, couch_deg=0.0),))
+    with pytest.raises(PlanningError, match="must avoid"):
+        directions(spec.model_copy(update={"fields": field}), machine(gantry_avoided_deg=((8.0, 18.0),)))

@@ -50,8 +50,8 @@ class ApertureEffort:
         The most evaluations where monitor units alone change.
     """
 
-    fluence: int = 30
-    stages: tuple[int, ...] = (30, 30)
+    fluence: int = 50
+    stages: tuple[int, ...] = (40, 30)
     weights: int = 40
 
 

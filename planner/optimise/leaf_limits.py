@@ -91,10 +91,13 @@ def permitted(apertures: ApertureSet, machine: Machine, motion: Motion) -> Apert
     left, right = apertures.left_mm.copy(), apertures.right_mm.copy()
     _close_behind(left, right, opened_mm(ApertureSet(left, right, jaw, apertures.mu), borders) > 0, gap)
     left, right = _apart(left, right, gap)
-    left, right = _wide_enough(ApertureSet(left, right, jaw, apertures.mu), borders, limits)
-    if not limits.interdigitation.value:
-        _unlock(left, right, gap)
-    left, right = _held_back(left, motion, limits), _held_back(right, motion, limits)
+    for last in (False, False, True):
+        left, right = _wide_enough(
+            ApertureSet(left, right, jaw, apertures.mu), borders, limits, motion if last else None
+        )
+        if not limits.interdigitation.value:
+            _unlock(left, right, gap)
+        left, right = _held_back(left, motion, limits), _held_back(right, motion, limits)
     left, right = np.clip(left, low, high - gap), np.clip(right, low + gap, high)
     return ApertureSet(left, right, jaw, np.clip(apertures.mu, *mu_bounds(machine, motion, SPARE_MU)))
 
@@ -132,12 +135,19 @@ def _apart(left: np.ndarray, right: np.ndarray, gap: float) -> tuple[np.ndarray,
     return left - 0.5 * missing, right + 0.5 * missing
 
 
-def _wide_enough(apertures: ApertureSet, borders: np.ndarray, limits: DeliveryLimits) -> tuple[np.ndarray, np.ndarray]:
-    """Return tips of the pairs that show moved apart evenly where the aperture is smaller than permitted."""
+def _wide_enough(
+    apertures: ApertureSet, borders: np.ndarray, limits: DeliveryLimits, evenly: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return tips moved apart where an aperture is smaller than permitted: those that show, evenly over the pairs.
+
+    With `evenly`, the arc of each control point, all tips of an arc are moved apart by what its smallest aperture needs,
+    which no leaf has to run for.
+    """
     height = opened_mm(apertures, borders)
     missing = np.maximum(limits.minimum_segment_area_mm2.value - areas_mm2(apertures, borders), 0.0)
-    more = (1 + _ROUNDING) * missing / np.maximum(height.sum(axis=1), 1e-9)
-    by = 0.5 * more[:, None] * (height > 0)
+    by = 0.5 * (1 + _ROUNDING) * (missing / np.maximum(height.sum(axis=1), 1e-9))[:, None] * (height > 0)
+    for arc in np.unique(evenly[evenly >= 0]):
+        by[evenly == arc] = by[evenly == arc].max()
     return apertures.left_mm - by, apertures.right_mm + by
 
 

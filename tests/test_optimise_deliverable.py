@@ -1,0 +1,147 @@
+"""Whole plans of apertures on a small head of water, by the pencil beam alone: limits, dose, quality, errors."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from oracles_delivery import violations
+from oracles_planning import ball, constant, water_head
+
+from planner import library
+from planner.engines.pencil import PencilBeam
+from planner.evaluate.metrics import target_metrics
+from planner.optimise.deliverable import ApertureEffort, make_deliverable
+from planner.optimise.planning import Effort, PlanRequest, make_plan
+from planner.optimise.sampling import Budget
+from planner.treatment.beam_list import delivered_beams
+from planner.treatment.errors import PlanningError
+from planner.treatment.machine import Machine
+from planner.treatment.objective import ObjectiveTemplate
+from planner.treatment.prescription import Prescription
+from planner.treatment.technique import TechniqueSpec
+
+ENGINE = PencilBeam()
+BUDGET = Budget(target=1500, outside=3000, organ=100, skin=300)
+QUICK = ApertureEffort(fluence=15, stages=(15, 15), weights=25)
+
+
+def technique(name, **shaping):
+    found = library.load("techniques", name, TechniqueSpec)
+    new = found.apertures.value.model_copy(update=shaping)
+    return found.model_copy(update={"apertures": constant(new)})
+
+
+def request(name="ncvmat", machine="truebeam-stx", **changes):
+    density, structures = water_head(3.0, 60.0)
+    ptv = ball("ptv", density.grid, (10, 5, 0), (12, 9, 9))
+    fields = {
+        "day": 1.0,
+        "density": density,
+        "structures": structures,
+        "targets": {"gtv": ptv, "ctv": ptv, "ptv": ptv},
+        "machine": library.load("machines", machine, Machine),
+        "technique": technique(name, step_deg=20.0) if name in ("ncvmat", "dca") else technique(name),
+        "objectives": library.load("objectives", "srs-marginal", ObjectiveTemplate),
+        "prescription": Prescription(18.0, 1, "fixed", "test"),
+        "ignore_field": machine == "elekta-unity",
+        "effort": Effort(stages=((1.0, 20),), budget=BUDGET),
+    }
+    return PlanRequest(**(fields | changes))
+
+
+CASES = [("ncvmat", "truebeam-stx"), ("dca", "truebeam-stx"), ("conformal", "brainlab-m3"), ("imrt", "elekta-unity")]
+
+
+@cache
+def planned(name, machine):
+    return make_deliverable(request(name, machine), ENGINE, effort=QUICK)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_every_control_point_keeps_the_limits(case):
+    _, delivery = planned(*case)
+    assert violations(delivery, library.load("machines", case[1], Machine)) == []
+    assert delivery.machine == case[1]
+    assert delivery.technique == case[0]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_the_dose_comes_from_apertures_and_monitor_units_alone(case):
+    plan, delivery = planned(*case)
+    r = request(*case)
+    made = delivered_beams(delivery, r.machine)
+    again = ENGINE.dose(
+        r.density, [m.beam for m in made], [m.weights for m in made], r.machine, ignore_field=r.ignore_field
+    )
+    assert np.allclose(again.volume.data, plan.dose.volume.data, rtol=2e-5, atol=2e-5)
+    total = sum(point.mu for beam in delivery.beams for point in beam.control_points)
+    assert plan.facts["monitor_units"] == pytest.approx(total)
+    assert len(plan.beams) == len(plan.weights) == len(made) == plan.facts["control_points"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
+def test_plans_cover_and_hug_their_target(case):
+    plan, _ = planned(*case)
+    values = {m.name: m.value for m in target_metrics(plan.dose.volume, plan.targets["ptv"], 18.0)}
+    assert values["V100_percent"] >= 98
+    assert values["paddick_ci"] > (0.8 if case[0] == "ncvmat" else 0.7)
+    assert 115 < 100 * values["hi_rtog"] < 160
+
+
+def test_arcs_are_passed_without_a_gap():
+    _, delivery = planned("ncvmat", "truebeam-stx")
+    assert [beam.kind for beam in delivery.beams] == ["arc"] * 4
+    assert sum(point.span_deg for point in delivery.beams[0].control_points) == pytest.approx(320)
+
+
+def test_static_fields_have_segments():
+    _, delivery = planned("imrt", "elekta-unity")
+    assert all(beam.kind == "static" for beam in delivery.beams)
+    counts = [len(beam.control_points) for beam in delivery.beams]
+    assert max(counts) <= 5
+    assert max(counts) > 1
+
+
+def test_apertures_lose_little_against_free_fluence():
+    """Of what separates even conformal fields from the free optimum; same directions, free bixels coarser."""
+    r = request()
+    arcs = tuple(a.model_copy(update={"spacing_deg": 20.0}) for a in r.technique.arcs.value)
+    free_arcs = r.technique.model_copy(update={"arcs": constant(arcs)})
+    free = make_plan(request(technique=free_arcs, effort=Effort(((1.0, 60),), BUDGET)), ENGINE).facts["objective"]
+    even = planned("dca", "truebeam-stx")[0].facts["start_objective"]
+    lost = planned("ncvmat", "truebeam-stx")[0].facts["objective"] - free
+    assert even > 1.5 * free
+    assert lost < 0.05 * (even - free)
+
+
+def test_the_same_request_gives_the_same_delivery():
+    one, two = planned("dca", "truebeam-stx")[1], make_deliverable(request("dca"), ENGINE, effort=QUICK)[1]
+    for a, b in zip(one.beams, two.beams, strict=True):
+        assert [p.mu for p in a.control_points] == [p.mu for p in b.control_points]
+
+
+def test_fractions_share_the_monitor_units():
+    r = request("conformal", prescription=Prescription(30.0, 5, "fixed", "test"))
+    _, delivery = make_deliverable(r, ENGINE, effort=QUICK)
+    assert delivery.fractions == 5
+    assert violations(delivery, r.machine) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"machine": "point-6mv"}, "no limits of delivery"),
+        ({"machine": "mridian"}, "does not turn its gantry"),
+        ({"name": "coplanar-imrt", "machine": "point-6mv"}, "no limits of delivery"),
+    ],
+)
+def test_what_cannot_be_delivered_is_refused(changes, message):
+    with pytest.raises(PlanningError, match=message):
+        make_deliverable(request(**changes), ENGINE, effort=QUICK)
+
+
+def test_a_technique_without_apertures_is_refused():
+    r = request()
+    with pytest.raises(PlanningError, match="does not say how its apertures"):
+        bare = r.technique.model_copy(update={"apertures": None})
+        make_deliverable(request(technique=bare), ENGINE, effort=QUICK)

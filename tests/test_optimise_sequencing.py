@@ -1,0 +1,76 @@
+from itertools import product
+
+import numpy as np
+import pytest
+
+from planner import library
+from planner.optimise.sequencing import apertures_of, best_opening, openings
+from planner.treatment.beam import BixelGrid
+from planner.treatment.machine import Machine
+
+STX = library.load("machines", "truebeam-stx", Machine)
+
+
+def brute_force(fluence):
+    """The least squared error of one opening of one level: every run of every row."""
+    columns, rows = fluence.shape
+    runs = [(0, 0)] + [(a, b) for a in range(columns) for b in range(a + 1, columns + 1)]
+    best = (fluence**2).sum()
+    for chosen in product(runs, repeat=rows):
+        mask = np.zeros(fluence.shape, bool)
+        for row, (a, b) in enumerate(chosen):
+            mask[a:b, row] = True
+        if mask.any():
+            best = min(best, ((fluence - max(fluence[mask].mean(), 0) * mask) ** 2).sum())
+    return best
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_opening_is_the_best_there_is(seed):
+    fluence = np.random.default_rng(seed).uniform(0, 1, (4, 3)) ** 2
+    found = best_opening(fluence)
+    error = ((fluence - found.plane(4)) ** 2).sum()
+    assert error == pytest.approx((fluence**2).sum() - found.gain)
+    # Levels are tried on a grid, so the runs may miss the best ones by a little.
+    assert error <= 1.05 * brute_force(fluence) + 1e-12
+
+
+def test_an_aperture_is_found_again():
+    truth = np.zeros((20, 6))
+    truth[3:9, 1], truth[5:15, 2], truth[4:12, 4] = 2.5, 2.5, 2.5
+    found = openings(truth, 5)
+    assert len(found) == 1
+    assert np.allclose(found[0].plane(20), truth)
+
+
+def test_more_segments_come_nearer():
+    x, y = np.meshgrid(np.arange(20) - 9.5, np.arange(8) - 3.5, indexing="ij")
+    fluence = np.exp(-((x / 5) ** 2) - (y / 2) ** 2) + 0.4 * np.exp(-(((x - 4) / 2) ** 2))
+    errors = []
+    for most in (1, 3, 6, 12):
+        total = sum(opening.plane(20) for opening in openings(fluence, most))
+        errors.append(((fluence - total) ** 2).sum() / (fluence**2).sum())
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.05
+
+
+def test_nothing_comes_of_nothing():
+    assert openings(np.zeros((5, 4)), 3) == []
+    assert openings(-np.ones((5, 4)), 3) == []
+
+
+def test_tips_jaws_and_closed_pairs():
+    """Rows of bixels half as high as outer leaves; a closed row between open ones stands in the middle of them."""
+    grid = BixelGrid((-10.0, -5.0), (1.0, 2.5), np.ones((20, 4), bool))
+    fluence = np.zeros((20, 4))
+    fluence[4:10, 0], fluence[6:14, 2] = 1.0, 1.0
+    got = apertures_of(openings(fluence, 1), grid, STX)
+    first = 30 - 2  # the pair whose lower border is at -5 mm: 30 pairs lie below 0
+    assert got.left_mm[0, first] == -6.0
+    assert got.right_mm[0, first] == 0.0
+    assert (got.left_mm[0, first + 2], got.right_mm[0, first + 2]) == (-4.0, 4.0)
+    assert tuple(got.jaw_mm[0]) == (-5.0, 2.5)
+    gaps = got.right_mm - got.left_mm
+    assert gaps.min() == pytest.approx(STX.delivery.minimum_gap_mm.value)
+    assert -3.0 < got.left_mm[0, first + 1] < 0.5
+    assert got.mu[0] == pytest.approx(1.0)
