@@ -92,9 +92,8 @@ def permitted(apertures: ApertureSet, machine: Machine, motion: Motion) -> Apert
     _close_behind(left, right, opened_mm(ApertureSet(left, right, jaw, apertures.mu), borders) > 0, gap)
     left, right = _apart(left, right, gap)
     for last in (False, False, True):
-        left, right = _wide_enough(
-            ApertureSet(left, right, jaw, apertures.mu), borders, limits, motion if last else None
-        )
+        now = ApertureSet(left, right, jaw, apertures.mu)
+        left, right = _wide_enough(now, borders, limits, motion.arc if last else np.zeros(0, int))
         if not limits.interdigitation.value:
             _unlock(left, right, gap)
         left, right = _held_back(left, motion, limits), _held_back(right, motion, limits)
@@ -140,8 +139,8 @@ def _wide_enough(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return tips moved apart where an aperture is smaller than permitted: those that show, evenly over the pairs.
 
-    With `evenly`, the arc of each control point, all tips of an arc are moved apart by what its smallest aperture needs,
-    which no leaf has to run for.
+    With `evenly`, the arc of each control point, all tips of an arc are moved apart by what its smallest aperture
+    needs, which no leaf has to run for.
     """
     height = opened_mm(apertures, borders)
     missing = np.maximum(limits.minimum_segment_area_mm2.value - areas_mm2(apertures, borders), 0.0)
