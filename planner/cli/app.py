@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import dosing, files, machines, study, validating
+from planner.cli import dosing, files, machines, planning, study, validating
 from planner.treatment.errors import LacunaError
 
 FAILED, INTERRUPTED = 1, 130
@@ -29,6 +29,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(machines.app, name="machine")
 files.add_to(app)
 dosing.add_to(app)
+planning.add_to(app)
 validating.add_to(app)
 
 

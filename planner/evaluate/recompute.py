@@ -10,8 +10,8 @@ from phantoms.volume import Volume
 from planner.engines.base import Engine
 from planner.evaluate.delivery_time import signed_deg
 from planner.evaluate.gamma import Criteria, gamma
-from planner.treatment.beam_list import Leaves, OpenField, WeightedBeam, weighted_beam
-from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
+from planner.treatment.beam_list import delivered_beams
+from planner.treatment.delivery import Delivery, TreatmentBeam
 from planner.treatment.dose import Dose
 from planner.treatment.limits import DoseAgreement
 from planner.treatment.machine import Machine
@@ -79,17 +79,6 @@ def _turning(beam: TreatmentBeam, step_deg: float) -> TreatmentBeam:
     return replace(beam, control_points=tuple(found))
 
 
-def open_beams(delivery: Delivery, machine: Machine) -> list[WeightedBeam]:
-    """Return every control point with monitor units as an open field at its own angles, in order.
-
-    Raises
-    ------
-    ValueError
-        If an aperture does not fit the machine.
-    """
-    return [_opened(point, beam, machine) for beam in delivery.beams for point in beam.control_points if point.mu > 0]
-
-
 def recomputed(
     delivery: Delivery,
     machine: Machine,
@@ -108,7 +97,7 @@ def recomputed(
     CapabilityError
         If the engine cannot compute in the field of the machine.
     """
-    opened = open_beams(delivery, machine)
+    opened = delivered_beams(delivery, machine)
     beams, weights = [b.beam for b in opened], [b.weights for b in opened]
     return engine.dose(density, beams, weights, machine, ignore_field=ignore_field, region=region)
 
@@ -144,20 +133,3 @@ def dose_difference(stated: Dose, again: Dose, prescription_gy: float, rules: Do
         gamma_percent=passed,
         agrees=passed >= rules.pass_percent.value,
     )
-
-
-def _opened(point: ControlPoint, beam: TreatmentBeam, machine: Machine) -> WeightedBeam:
-    field = OpenField(
-        machine=machine.name,
-        gantry_deg=point.gantry_deg,
-        couch_deg=point.couch_deg,
-        collimator_deg=point.collimator_deg,
-        isocentre_mm=beam.isocentre_mm,
-        leaves=Leaves(
-            left_mm=tuple(float(x) for x in point.left_mm),
-            right_mm=tuple(float(x) for x in point.right_mm),
-            jaw_y_mm=point.jaw_y_mm,
-        ),
-        weight=point.mu,
-    )
-    return weighted_beam(field, machine)

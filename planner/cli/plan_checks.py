@@ -1,0 +1,151 @@
+"""What the command ``plan-check`` finds: a plan tested from its folder, without the optimiser that made it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from phantoms.volume import Quantity, Volume
+from planner import library
+from planner.cli.plans import figures
+from planner.engines.monte_carlo import MonteCarlo
+from planner.engines.registry import engine_named, for_patient
+from planner.evaluate.dvh import Histograms
+from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
+from planner.evaluate.recompute import DoseDifference, dose_difference, recomputed, turning
+from planner.io.nifti import read_volume
+from planner.io.plan_folder import SavedPlan, read_plan
+from planner.treatment.dose import Dose
+from planner.treatment.errors import InputError
+from planner.treatment.limits import DoseAgreement
+from planner.treatment.machine import Machine
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """What is to be checked beside limits.
+
+    Attributes
+    ----------
+    dose : bool
+        Recompute the dose.
+    robust : bool
+        Evaluate setup errors.
+    engine : str or None
+        Of the recomputed dose; None: the one that the plan states.
+    density : Path or None
+        Compute on this density instead of the one in the folder.
+    arc_step_deg : float or None
+        Sample arcs as finely as this while the gantry turns; None: at the control points, as the plan does.
+    """
+
+    dose: bool = True
+    robust: bool = False
+    engine: str | None = None
+    density: Path | None = None
+    arc_step_deg: float | None = None
+
+
+def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
+    """Return every violated limit of a plan, and what else was asked for; ``passed`` says whether there is none.
+
+    Raises
+    ------
+    InputError
+        If a file of the folder, the machine or an option is not usable.
+    CapabilityError
+        If the engine cannot compute in the field of the machine.
+    """
+    plan = read_plan(folder)
+    machine = library.load("machines", plan.delivery.machine, Machine, str(folder / "plan.json"), "machine")
+    quality = _quality(plan, machine, folder, request)
+    told = figures(quality, plan.about.dose_gy, plan.about.fractions)
+    found: dict[str, Any] = {
+        "folder": str(folder),
+        "machine": machine.name,
+        "technique": plan.delivery.technique,
+        "violations": told["violations"],
+        "delivery": told["delivery"],
+    }
+    if request.robust:
+        found["robustness"] = told["robustness"]
+    passed = not quality.machine and not quality.clinical
+    if request.dose:
+        difference = _recomputed(plan, machine, folder, request)
+        found["dose"] = asdict(difference)
+        passed = passed and difference.agrees
+    return {**found, "passed": passed}
+
+
+def show(found: Mapping[str, Any]) -> None:
+    """Print the result of a check for a reader."""
+    violations = found["violations"]
+    for kind, title in (("machine", "machine"), ("clinical", "mandatory organ limit")):
+        for row in violations[kind]:
+            typer.echo(f"violated ({title}): {row['text']}")
+    for row in violations["optimal_only"]:
+        typer.echo(f"not reached (optimal organ limit): {row['text']}")
+    if "dose" in found:
+        dose = found["dose"]
+        typer.echo(
+            f"recomputed dose: gamma {dose['gamma_percent']:.2f} % pass, mean difference {dose['mean_percent']:.3f} %, "
+            f"largest {dose['largest_percent']:.2f} % of the prescription: "
+            + ("agrees" if dose["agrees"] else "DIFFERS")
+        )
+    if "robustness" in found:
+        moved = found["robustness"]
+        typer.echo(
+            f"setup errors: GTV V100 {moved['worst_V100_percent']:.2f} % at worst ({moved['worst_scenario']}), "
+            f"{moved['mean_V100_percent']:.2f} % on average; D98 {moved['worst_D98_gy']:.2f} and "
+            f"{moved['mean_D98_gy']:.2f} Gy"
+        )
+    made = found["delivery"]
+    typer.echo(
+        f"delivery: {made['mu_per_fraction']:.0f} MU, beam on {made['beam_on_s']:.0f} s, in all "
+        f"{made['delivery_s']:.0f} s a fraction"
+    )
+    count = len(violations["machine"]) + len(violations["clinical"])
+    typer.echo(f"{found['folder']}: " + ("passed" if found["passed"] else f"NOT PASSED, {count} limits violated"))
+
+
+def _quality(plan: SavedPlan, machine: Machine, folder: Path, request: CheckRequest) -> PlanQuality:
+    planned = Planned(plan.delivery, machine, plan.about.prescription, plan.dose, plan.structures, plan.targets)
+    try:
+        return plan_quality(planned, Histograms(plan.dose), scenarios=request.robust)
+    except ValueError as error:
+        raise InputError(folder / "plan.json", "", str(error)) from None
+
+
+def _recomputed(plan: SavedPlan, machine: Machine, folder: Path, request: CheckRequest) -> DoseDifference:
+    made = plan.about.provenance
+    engine = engine_named(request.engine or made.engine_name, "--engine")
+    if isinstance(engine, MonteCarlo):
+        engine = for_patient(engine, max(100.0 * made.uncertainty, 0.5))
+        assert isinstance(engine, MonteCarlo)
+        # Other random numbers than the plan's, so that noise does not agree with itself.
+        engine = replace(engine, effort=replace(engine.effort, seed=made.seed + 1000))
+    step = request.arc_step_deg
+    delivery = plan.delivery if step is None else turning(plan.delivery, step)
+    typer.echo(f"recomputing the dose with {engine.name}", err=True)
+    try:
+        again = recomputed(
+            delivery,
+            machine,
+            _density(plan, request),
+            engine,
+            ignore_field=made.field_ignored,
+            region=plan.targets["ptv"],
+        )
+    except ValueError as error:
+        raise InputError(folder / "plan.json", "beams", str(error)) from None
+    stated = Dose(plan.dose, made.engine, made.field_ignored, made.uncertainty)
+    rules = library.load("evaluation", "dose-agreement", DoseAgreement)
+    return dose_difference(stated, again, plan.about.dose_gy, rules)
+
+
+def _density(plan: SavedPlan, request: CheckRequest) -> Volume:
+    if request.density is None:
+        return plan.density
+    return read_volume(request.density, Quantity.DENSITY).on(plan.density.grid)

@@ -1,0 +1,200 @@
+"""`lacuna plan` and `lacuna plan-check` end to end on a ball of water, and one line for every bad input."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ball_patients import BRAIN_MM, CENTRE_MM, HEAD_MM, ball
+
+from phantoms.grid import Grid
+from phantoms.structure import Role
+from phantoms.volume import Quantity, Volume
+from planner.cli.app import _status
+from planner.io.nifti import read_volume, write_structure, write_volume
+
+GRID = Grid.covering((-66,) * 3, (66,) * 3, 4.0)
+FINE = Grid.covering((-10, -40, -25), (50, 20, 35), 2.0)
+
+
+def lacuna(capsys, *words) -> tuple[int, str, str]:
+    status = _status([str(word) for word in words], debug=False)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> Path:
+    """A head of water, a target on a finer grid of its own, an organ."""
+    out = tmp_path_factory.mktemp("inputs")
+    head = ball("external", Role.EXTERNAL, GRID, (0, 0, 0), HEAD_MM)
+    write_volume(out / "density.nii.gz", Volume(GRID, head.occupancy, Quantity.DENSITY))
+    write_structure(out / "target.nii.gz", ball("t", Role.TARGET, FINE, CENTRE_MM, 11.0))
+    write_structure(out / "brainstem.nii.gz", ball("b", Role.ORGAN, GRID, (-20, 10, -10), 12.0))
+    write_structure(out / "brain.nii.gz", ball("b", Role.ORGAN, GRID, (0, 0, 0), BRAIN_MM))
+    write_structure(
+        out / "far.nii.gz", ball("t", Role.TARGET, Grid.covering((200,) * 3, (240,) * 3, 2.0), (220,) * 3, 9)
+    )
+    write_structure(out / "air.nii.gz", ball("t", Role.TARGET, GRID, (58, 58, 58), 6.0))
+    write_structure(out / "edge.nii.gz", ball("t", Role.TARGET, Grid.covering((40,) * 3, (90,) * 3, 2.0), (64,) * 3, 9))
+    empty = Volume(GRID, np.zeros(GRID.shape), Quantity.OCCUPANCY)
+    write_volume(out / "empty.nii.gz", empty)
+    units = Volume(GRID, 1000 * head.occupancy - 1000, Quantity.MR_SIGNAL)
+    write_volume(out / "hounsfield.nii.gz", units)
+    write_volume(out / "thousand.nii.gz", Volume(GRID, 1000 * head.occupancy, Quantity.DENSITY))
+    return out
+
+
+def words(files: Path, out: Path, **changes) -> list[str]:
+    given = {
+        "target": files / "target.nii.gz",
+        "machine": "truebeam-stx",
+        "technique": "conformal",
+        "prescription-gy": 18,
+        "engine": "pencil",
+        "grid-mm": 4,
+        "out": out,
+        **{key.replace("_", "-"): value for key, value in changes.items()},
+    }
+    density = given.pop("density", files / "density.nii.gz")
+    flat = [str(part) for key, value in given.items() if value is not None for part in (f"--{key}", value)]
+    return ["plan", str(density), *flat]
+
+
+@pytest.fixture(scope="module")
+def planned(files, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("plans") / "deep" / "plan"
+    brainstem = f"brainstem={files / 'brainstem.nii.gz'}"
+    assert _status([*words(files, out, margin_mm=1), "--organ", brainstem, "--json"], debug=True) == 0
+    return out
+
+
+def test_a_plan_leaves_all_that_it_promises(planned, files):
+    left = {str(path.relative_to(planned)) for path in planned.rglob("*") if path.is_file()}
+    assert left == {
+        "plan.json", "dose.nii.gz", "density.nii.gz", "metrics.json", "report.html",
+        "pictures/dose.png", "pictures/dvh.png", "pictures/apertures.png", "pictures/arcs.png",
+        *(f"structures/{n}.nii.gz" for n in ("gtv", "ptv", "external", "brain", "brainstem")),
+    }  # fmt: skip
+    assert [path.name for path in planned.parent.iterdir()] == ["plan"]
+    plan = json.loads((planned / "plan.json").read_text())
+    assert plan["machine"] == "truebeam-stx" and plan["prescription"] == {"dose_gy": 18.0, "fractions": 1}
+    assert plan["isocentre_mm"] == pytest.approx(CENTRE_MM, abs=0.3)
+    made = plan["provenance"]
+    assert made["engine_name"] == "pencil" and made["wall_s"] > 0 and "brain" in made["derived"]
+    assert made["inputs"]["target"]["path"] == str(files / "target.nii.gz")
+    page = (planned / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 4 and "http" not in page.replace("http-equiv", "")
+
+
+def test_its_metrics_are_those_of_its_dose(planned, capsys):
+    found = json.loads((planned / "metrics.json").read_text())
+    rows = ["metrics", planned / "dose.nii.gz", "--target", planned / "structures" / "ptv.nii.gz"]
+    status, out, _ = lacuna(capsys, *rows, "--prescription-gy", 18, "--json")
+    again = json.loads(out)
+    assert status == 0
+    for name in ("V100_percent", "D98_gy", "paddick_ci", "gi"):
+        assert found["structures"]["ptv"][name] == pytest.approx(again[name], rel=1e-3), name
+    assert found["structures"]["ptv"]["V100_percent"] >= 98.0
+    made = found["delivery"]
+    plan = json.loads((planned / "plan.json").read_text())
+    assert made["mu_per_fraction"] == pytest.approx(sum(beam["mu"] for beam in plan["beams"]), rel=1e-5)
+    assert made["modulation_factor_mu_per_cgy"] == pytest.approx(made["mu_per_fraction"] / 1800)
+    assert made["delivery_s"] > made["beam_on_s"] > 0 and made["aperture_mean_cm2"] > 1
+    moved = found["robustness"]
+    assert len(moved["scenarios"]) == 13
+    assert moved["worst_V100_percent"] <= moved["mean_V100_percent"]
+    assert {"brain", "brainstem", "gtv", "ptv", "skin"} <= set(found["structures"])
+
+
+def test_the_check_passes_wherever_the_folder_is_moved(planned, tmp_path, capsys):
+    shutil.copytree(planned, tmp_path / "elsewhere")
+    status, out, _ = lacuna(capsys, "plan-check", tmp_path / "elsewhere", "--robust", "--json")
+    found = json.loads(out)
+    assert status == 0 and found["passed"] and found["violations"]["machine"] == []
+    assert found["dose"]["agrees"] and found["dose"]["gamma_percent"] > 99.5
+    assert found["robustness"]["worst_V100_percent"] > 50
+    status, out, _ = lacuna(capsys, "plan-check", tmp_path / "elsewhere", "--no-dose")
+    assert status == 0 and "passed" in out and "recomputed" not in out
+
+
+def test_the_check_fails_where_a_limit_or_the_dose_does_not_hold(planned, tmp_path, capsys):
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(planned, spoilt)
+    plan = json.loads((spoilt / "plan.json").read_text())
+    plan["beams"][0]["control_points"][0]["couch_deg"] = 120.0
+    (spoilt / "plan.json").write_text(json.dumps(plan))
+    status, out, _ = lacuna(capsys, "plan-check", spoilt, "--no-dose")
+    assert status == 1 and "couch" in out and "NOT PASSED" in out
+    shutil.copy(planned / "plan.json", spoilt)
+    dose = read_volume(spoilt / "dose.nii.gz", Quantity.DOSE)
+    write_volume(spoilt / "dose.nii.gz", Volume(dose.grid, 1.05 * dose.data, Quantity.DOSE))
+    status, out, _ = lacuna(capsys, "plan-check", spoilt)
+    assert status == 1 and "DIFFERS" in out
+    hot = Volume(dose.grid, dose.data + 20.0, Quantity.DOSE)
+    write_volume(spoilt / "dose.nii.gz", hot)
+    status, out, _ = lacuna(capsys, "plan-check", spoilt, "--no-dose", "--json")
+    assert status == 1 and json.loads(out)["violations"]["clinical"]
+
+
+def test_an_older_plan_is_replaced_and_a_foreign_folder_is_not(planned, files, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    status, _, err = lacuna(capsys, *words(files, tmp_path / "mine"))
+    assert status == 4 and "exists already" in err
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"target": "empty.nii.gz"}, "the mask is empty"),
+        ({"target": "far.nii.gz"}, "does not overlap density.nii.gz"),
+        ({"target": "edge.nii.gz"}, "% of the target lie inside density.nii.gz"),
+        ({"target": "air.nii.gz"}, "lie inside the body"),
+        ({"target": "none.nii.gz"}, "no such file"),
+        ({"density": "hounsfield.nii.gz"}, "densities must not be negative"),
+        ({"density": "thousand.nii.gz"}, "are no densities"),
+        ({"density": "empty.nii.gz"}, "no body"),
+        ({"brain": "far.nii.gz"}, "does not overlap"),
+        ({"machine": "truebeam"}, "Did you mean 'truebeam-stx'?"),
+        ({"machine": "point-6mv"}, "delivers no plans; those that do: "),
+        ({"technique": "vmat"}, "unknown technique 'vmat'"),
+        ({"template": "srs"}, "unknown template 'srs'"),
+        ({"engine": "cones"}, "unknown engine 'cones'"),
+        ({"machine": "elekta-unity", "technique": "imrt", "engine": "cone"}, "cannot see the magnetic field"),
+        ({"prescription_gy": "nan"}, "--prescription-gy"),
+        ({"prescription_gy": -2}, "--prescription-gy"),
+        ({"fractions": 2}, "knows 1, 3, 5 fractions"),
+        ({"margin_mm": -1}, "--margin-mm"),
+        ({"grid_mm": 0.01}, "--grid-mm"),
+        ({"organ": "brainstem"}, "NAME=MASK"),
+        ({"organ": "ptv=brain.nii.gz"}, "this name is not free"),
+    ],
+)
+def test_one_line_and_nothing_written(files, tmp_path, capsys, change, told):
+    named = {"target", "density", "brain"}
+    given = {key: files / value if key in named else value for key, value in change.items()}
+    status, out, err = lacuna(capsys, *words(files, tmp_path / "plan", **given))
+    assert status == 4 and out == "" and told in err
+    assert len([line for line in err.splitlines() if line.startswith("lacuna:")]) == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_density_with_holes_is_refused(files, tmp_path, capsys):
+    import SimpleITK
+
+    image = SimpleITK.ReadImage(str(files / "density.nii.gz"))
+    array = SimpleITK.GetArrayFromImage(image)
+    array[0, 0, 0] = np.nan
+    bad = SimpleITK.GetImageFromArray(array)
+    bad.CopyInformation(image)
+    SimpleITK.WriteImage(bad, str(tmp_path / "nan.nii.gz"))
+    status, _, err = lacuna(capsys, *words(files, tmp_path / "plan", density=tmp_path / "nan.nii.gz"))
+    assert status == 4 and "NaN" in err and not (tmp_path / "plan").exists()
+
+
+def test_a_folder_that_is_no_plan_is_refused(tmp_path, capsys):
+    status, _, err = lacuna(capsys, "plan-check", tmp_path)
+    assert status == 4 and "plan.json" in err
