@@ -144,6 +144,8 @@ def test_avoided_sectors_count_all_that_is_swept():
 def test_collision_of_gantry_and_turned_table():
     assert limits_of(Delivery("s", "by hand", (arc(STX, couch=45.0, start=20.0, count=10),))) == {"collision_deg"}
     assert limits_of(Delivery("s", "by hand", (arc(STX, couch=45.0, start=200.0, count=10),))) == set()
+    assert limits_of(Delivery("s", "by hand", (arc(STX, couch=90.0, start=20.0, count=10),))) == {"collision_deg"}
+    assert limits_of(Delivery("s", "by hand", (arc(STX, couch=20.0, start=20.0, count=10),))) == set()
     # The first control point stands outside (185 deg) but its span reaches in; bounds are permitted.
     table = STX.delivery.collision_deg.value
     assert (20.0, 90.0, 10.0, 170.0) in table

@@ -228,8 +228,12 @@ def _sectors(place: _Place) -> Iterator[Violation]:
 
 def _collision(place: _Place) -> Iterator[Violation]:
     couch = signed_deg(place.point.couch_deg)
+    least, most = place.machine.couch_range_deg.value
     for couch_low, couch_high, low, high in place.limits.collision_deg.value:
-        if couch_low + SLACK_DEG < couch < couch_high - SLACK_DEG and _sweeps(place.point, low, high):
+        # Bounds are permitted, but a zone that ends where the table stops does not end there.
+        above = couch > couch_low + SLACK_DEG or couch_low <= least
+        below = couch < couch_high - SLACK_DEG or couch_high >= most
+        if above and below and _sweeps(place.point, low, high):
             what = f"couch {couch:g} deg, where the table stands in gantry {low:g} to {high:g} deg: gantry angle"
             yield place.beyond("collision_deg", place.point.gantry_deg, low, "deg", what)
 
