@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ball_patients import ball
 
+from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.grid import Grid
 from phantoms.outline import brain_of, outline_of
 from phantoms.structure import Role
@@ -59,4 +60,13 @@ def test_what_has_no_body_is_refused():
         outline_of(air)
     lead = Volume(GRID, 11.0 * part(30.0), Quantity.DENSITY)
     with pytest.raises(ValueError, match="soft tissue"):
-        brain_of(lead, ball("external", Role.EXTERNAL, GRID, (0, 0, 0), 28.0))
+        brain_of(lead, ball("external", Role.EXTERNAL, GRID, (0, 0, 0), 26.0))
+
+
+def test_the_brain_of_a_synthetic_head_ends_at_its_skull():
+    epoch = SyntheticAnatomy(CohortSpec(patients=1, seed=3, spacing_mm=2.0), 0).epoch(20.0, images=False)
+    density = epoch.volumes["density"]
+    found = brain_of(density, outline_of(density)).on(density.grid)
+    true = epoch.structures["intracranial"].on(density.grid)
+    common = np.minimum(found, true).sum()
+    assert 2 * common / (found.sum() + true.sum()) > 0.93

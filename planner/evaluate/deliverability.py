@@ -59,7 +59,7 @@ class _Place:
     def beyond(self, limit: str, value: float, allowed: float, unit: str, what: str) -> Violation:
         """Return the violation of a limit here."""
         return Violation(
-            limit, self.where, value, allowed, unit, f"{self.where}: {what} is {value:.4g} {unit}, limit {allowed:g}"
+            limit, self.where, value, allowed, unit, f"{self.where}: {what} is {value:.6g} {unit}, limit {allowed:g}"
         )
 
 
@@ -180,7 +180,9 @@ def _interdigitation(place: _Place) -> Iterator[Violation]:
 
 def _area(place: _Place) -> Iterator[Violation]:
     least, area = place.limits.minimum_segment_area_mm2.value, area_mm2(place.point, place.machine)
-    if area < least * (1 - SLACK):
+    # What the last printed digit of the tips makes of the area.
+    slack = SLACK_MM * float(open_height_mm(place.point, place.machine).sum())
+    if area < least - slack:
         yield place.beyond("minimum_segment_area_mm2", area, least, "mm2", "open area")
 
 
