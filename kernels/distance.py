@@ -6,22 +6,34 @@ at the true surface points, not at voxel centres. The distance to the patch is t
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from kernels._jit import njit, njit_inline
 from kernels.plane import quadratic
-from kernels.surface import KIND, NORMALS, OFFSET
+from kernels.surface import KIND, NORMALS, OFFSET, SITE
+
+# Patches that a foot may be handed on to, and how far from its voxel's centre a patch extends, voxels.
+WALK, SLACK = 3, 0.6
+
+
+class Sites(NamedTuple):
+    """A surface as patches: `cells` (n, 3) int32, `patches` (n, PATCH); `points` and `origins` (n, 3), mm from voxel 0."""
+
+    cells: np.ndarray
+    patches: np.ndarray
+    points: np.ndarray
+    origins: np.ndarray
 
 
 @njit
-def seed(cells, patches, h, rows, points):
-    """Write the surface points (n, 3) of the patches, mm from voxel (0, 0, 0)."""
-    for n in range(rows[0], rows[1]):
-        i, j, k = cells[n, 0], cells[n, 1], cells[n, 2]
-        points[n, 0] = i * h[0] + patches[n, OFFSET]
-        points[n, 1] = j * h[1] + patches[n, OFFSET + 1]
-        points[n, 2] = k * h[2] + patches[n, OFFSET + 2]
+def seed(cells, patches, h, points, origins):
+    """Write the surface points and the origins of patches (n, 3), mm from voxel (0, 0, 0)."""
+    for n in range(cells.shape[0]):
+        for axis in range(3):
+            points[n, axis] = cells[n, axis] * h[axis] + patches[n, SITE + axis]
+            origins[n, axis] = cells[n, axis] * h[axis] + patches[n, OFFSET + axis]
 
 
 @njit
@@ -121,7 +133,8 @@ def _edge_distance(edge, px, py, pz, foot):
     ln, lm = max(1.0 + wn * kn, 0.2), max(1.0 + wm * km, 0.2)
     sn, sm = wn + 0.5 * kn * along / ln, wm + 0.5 * km * along / lm
     if sn <= 0.0 and sm <= 0.0:
-        foot[:] = 0.0
+        w, base = (wn, n) if sn > sm else (wm, m)
+        foot[0], foot[1], foot[2] = px - w * base[0], py - w * base[1], pz - w * base[2]
         return max(sn, sm)
     if sn > 0.0 and wm - dot * wn + 0.5 * km * along / (ln * ln) <= 0.0:
         foot[0], foot[1], foot[2] = px - wn * n[0], py - wn * n[1], pz - wn * n[2]
@@ -153,7 +166,10 @@ def _corner_distance(normals, px, py, pz, foot):
         for q in range(count):
             if q != p:
                 on = on and normals[3 * q] * x + normals[3 * q + 1] * y + normals[3 * q + 2] * z <= 1e-9
-        inner = max(inner, d)
+        if d > inner:
+            inner = d
+            if d <= 0.0:
+                foot[0], foot[1], foot[2] = x, y, z
         if on and d < best:
             best = d
             foot[0], foot[1], foot[2] = x, y, z
@@ -162,6 +178,7 @@ def _corner_distance(normals, px, py, pz, foot):
     if best < np.inf:
         return best
     best = px * px + py * py + pz * pz
+    foot[:] = 0.0
     for p in range(count):
         for q in range(p + 1, count):
             a = normals[3 * p + 1] * normals[3 * q + 2] - normals[3 * p + 2] * normals[3 * q + 1]
@@ -219,27 +236,59 @@ def patch_distance(patch, px, py, pz, foot):
     return math.copysign(math.sqrt((t0 - x) ** 2 + (t1 - y) ** 2 + (t2 - z) ** 2 + s * s), s)
 
 
-@njit
-def _bounded(patch, px, py, pz, away_sq, reach_sq, foot):
-    """Return the distance to a patch that ends not far from its surface point: a gap in the surface stays one."""
-    d = patch_distance(patch, px, py, pz, foot)
-    if foot[0] ** 2 + foot[1] ** 2 + foot[2] ** 2 > reach_sq:
-        d = math.copysign(math.sqrt(away_sq), d)
-        foot[:] = 0.0
-    return d
-
-
 @njit_inline
-def _own(ids, h, x, y, z):
+def _own(ids, h, x):
     """Return the patch of the voxel that holds a point (mm), or -1."""
-    i, j, k = int(x / h[0] + 0.5), int(y / h[1] + 0.5), int(z / h[2] + 0.5)
+    i, j, k = int(x[0] / h[0] + 0.5), int(x[1] / h[1] + 0.5), int(x[2] / h[2] + 0.5)
     if i < 0 or j < 0 or k < 0 or i >= ids.shape[0] or j >= ids.shape[1] or k >= ids.shape[2]:
         return -1
     return ids[i, j, k]
 
 
 @njit
-def measure(f, ids, own, patches, points, h, far, rows, out):
+def _to_patch(surface, n, h, x, y, z, foot):
+    """Return the signed distance from a point to patch `n` and whether the foot, written, lies in the patch's voxel."""
+    origin, cell = surface.origins[n], surface.cells[n]
+    d = patch_distance(surface.patches[n], x - origin[0], y - origin[1], z - origin[2], foot)
+    inside = True
+    for axis in range(3):
+        foot[axis] += origin[axis]
+        inside = inside and abs(foot[axis] - cell[axis] * h[axis]) <= SLACK * h[axis]
+    return d, inside
+
+
+@njit
+def _to_piece(surface, n, h, x, y, z, foot, scratch):
+    """Return the signed distance from a point to the piece of patch `n` within its voxel."""
+    d, inside = _to_patch(surface, n, h, x, y, z, foot)
+    if inside:
+        return d
+    cell = surface.cells[n]
+    for axis in range(3):
+        half = 0.5 * h[axis]
+        scratch[axis] = min(max(foot[axis], cell[axis] * h[axis] - half), cell[axis] * h[axis] + half)
+    _to_patch(surface, n, h, scratch[0], scratch[1], scratch[2], foot)
+    return math.copysign(math.sqrt((x - foot[0]) ** 2 + (y - foot[1]) ** 2 + (z - foot[2]) ** 2), d)
+
+
+@njit
+def _around(surface, own, h, x, y, z, foot, scratch, n):
+    """Return the least of the signed distances to the pieces around the voxel of a foot, and to piece `n`."""
+    i, j, k = int(foot[0] / h[0] + 0.5), int(foot[1] / h[1] + 0.5), int(foot[2] / h[2] + 0.5)
+    best = _to_piece(surface, n, h, x, y, z, foot, scratch)
+    for a in range(max(i - 1, 0), min(i + 2, own.shape[0])):
+        for b in range(max(j - 1, 0), min(j + 2, own.shape[1])):
+            for c in range(max(k - 1, 0), min(k + 2, own.shape[2])):
+                m = own[a, b, c]
+                if m >= 0 and m != n:
+                    d = _to_piece(surface, m, h, x, y, z, foot, scratch)
+                    if abs(d) < abs(best):
+                        best = d
+    return best
+
+
+@njit
+def measure(f, ids, own, surface, h, far, rows, out):
     """Write the signed distance for the x planes ``rows[0]:rows[1]``.
 
     Parameters
@@ -250,15 +299,13 @@ def measure(f, ids, own, patches, points, h, far, rows, out):
         Nearby patch of every voxel, -1 beyond reach.
     own : ndarray, int32
         Patch of the cut voxels only.
-    patches, points : ndarray (n, PATCH), (n, 3)
+    surface : Sites
     h : tuple of 3 float
     far : float
         Distance written (with its sign) beyond reach, mm.
     out : ndarray, float32
     """
-    near_sq = (1.5 * max(h[0], h[1], h[2])) ** 2
-    reach_sq = (2.5 * max(h[0], h[1], h[2])) ** 2
-    foot = np.empty(3)
+    foot, scratch = np.empty(3), np.empty(3)
     for i in range(rows[0], rows[1]):
         for j in range(ids.shape[1]):
             for k in range(ids.shape[2]):
@@ -267,14 +314,15 @@ def measure(f, ids, own, patches, points, h, far, rows, out):
                 if n < 0:
                     out[i, j, k] = side * far
                     continue
-                px, py, pz = i * h[0] - points[n, 0], j * h[1] - points[n, 1], k * h[2] - points[n, 2]
-                best = px * px + py * py + pz * pz
-                d = _bounded(patches[n], px, py, pz, best, reach_sq, foot)
-                # The foot may lie in the next voxel, whose patch knows the surface there better.
-                m = _own(own, h, points[n, 0] + foot[0], points[n, 1] + foot[1], points[n, 2] + foot[2])
-                if m >= 0 and m != n:
-                    px, py, pz = i * h[0] - points[m, 0], j * h[1] - points[m, 1], k * h[2] - points[m, 2]
-                    other = px * px + py * py + pz * pz
-                    if other < best:
-                        d, best = _bounded(patches[m], px, py, pz, other, reach_sq, foot), other
-                out[i, j, k] = d if best < near_sq else side * abs(d)
+                x, y, z = i * h[0], j * h[1], k * h[2]
+                d, found = _to_patch(surface, n, h, x, y, z, foot)
+                # The foot may lie in another voxel, whose patch knows the surface there.
+                for _ in range(WALK):
+                    m = _own(own, h, foot)
+                    if found or m < 0 or m == n:
+                        break
+                    n = m
+                    d, found = _to_patch(surface, n, h, x, y, z, foot)
+                if not found:
+                    d = _around(surface, own, h, x, y, z, foot, scratch, n)
+                out[i, j, k] = d if own[i, j, k] >= 0 else side * abs(d)

@@ -16,8 +16,8 @@ from kernels.plane import LINES, bulge, distance_of_fraction
 # Columns of a patch: d, n (3), K (6): the model of ``kernels.plane`` about the voxel's centre; then the surface point
 # relative to the centre (3), the kind (0 smooth, 1 edge, 2 corner), and the normals of the three planes that meet at
 # the surface point of a corner (9); for an edge two normals (6) and the curvatures of their surfaces along it (2).
-PATCH = 23
-OFFSET, KIND, NORMALS = 10, 13, 14
+PATCH = 26
+OFFSET, KIND, NORMALS, SITE = 10, 13, 14, 23
 # Occupancies closer than this to 0 or 1 count as empty or full: one step of an eight-bit mask.
 EMPTY = 4e-3
 
@@ -231,3 +231,4 @@ def fit_patches(f, binary, h, stencils, sigma, cells, rows, out):
         out[n, 0], out[n, 1], out[n, 2], out[n, 3] = d, nx, ny, nz
         out[n, OFFSET], out[n, OFFSET + 1], out[n, OFFSET + 2] = -d * nx, -d * ny, -d * nz
         out[n, KIND:] = 0.0
+        out[n, SITE:] = out[n, OFFSET : OFFSET + 3]

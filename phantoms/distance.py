@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.coverage import count_level, fraction_inside, sample_level
-from kernels.distance import measure, seed, sweep
-from kernels.edges import PLANE, find_edges, fit_planes, flatten, mark
-from kernels.surface import EMPTY, KIND, PATCH, count_cut, fit_patches, list_cut, stencil
+from kernels.distance import Sites, measure, seed, sweep
+from kernels.edges import PLANE, fit_planes, mark, sharpen
+from kernels.surface import EMPTY, PATCH, count_cut, fit_patches, list_cut, stencil
 from kernels.threads import chunks, run_chunks
 from phantoms.grid import Grid
 from phantoms.structure import Structure
@@ -114,10 +114,8 @@ def _sharpen(
     run_chunks(lambda lo, hi: mark(own, cells, patches, h, (lo, hi), zone), rows)
     if not zone.any():
         return
-    run_chunks(lambda lo, hi: fit_planes(f, h, cells, patches, zone, (lo, hi), planes), rows)
-    run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, zone, (lo, hi), patches), rows)
-    if patches[:, KIND].any():
-        run_chunks(lambda lo, hi: flatten(f, own, h, cells, planes, zone, (lo, hi), patches), rows)
+    run_chunks(lambda lo, hi: fit_planes(f, own, h, cells, patches, zone, (lo, hi), planes), rows)
+    run_chunks(lambda lo, hi: sharpen(f, own, h, cells, planes, zone, (lo, hi), patches), rows)
 
 
 def distance_field(structure: Structure, reach_mm: float) -> Volume:
@@ -146,15 +144,16 @@ def distance_field(structure: Structure, reach_mm: float) -> Volume:
 def transform(surface: Surface, reach_mm: float) -> np.ndarray:
     """Return the signed distance to a surface on its grid, float32, exact within `reach_mm`."""
     h, shape, cells = surface.grid.spacing_mm, surface.grid.shape, surface.cells
-    own, points = surface.own, np.empty((len(cells), 3))
-    seed(cells, surface.patches, h, (0, len(cells)), points)
+    own, points, origins = surface.own, np.empty((len(cells), 3)), np.empty((len(cells), 3))
+    seed(cells, surface.patches, h, points, origins)
+    sites = Sites(cells, surface.patches, points, origins)
     ids = own.copy()
     for axis in (2, 1, 0):
         rows = chunks(shape[1 if axis == 0 else 0], _PLANES)
         run_chunks(lambda lo, hi, axis=axis: sweep(ids, points, h, axis, reach_mm**2, (lo, hi)), rows)
     out = np.empty(shape, np.float32)
     run_chunks(
-        lambda lo, hi: measure(surface.occupancy, ids, own, surface.patches, points, h, reach_mm, (lo, hi), out),
+        lambda lo, hi: measure(surface.occupancy, ids, own, sites, h, reach_mm, (lo, hi), out),
         chunks(shape[0], _PLANES),
     )
     return out

@@ -46,7 +46,7 @@ def box(a: float, b: float, c: float) -> Shape:
         area = 8 * (a * b + b * c + a * c)
         return (2 * half).prod() + area * m + np.pi * m**2 * (2 * half).sum() + 4 / 3 * np.pi * m**3
 
-    return Shape(lambda p: (np.abs(p) - half).max(axis=-1), volume, float(half.max()))
+    return Shape(lambda p: (np.abs(p) - half).max(axis=-1), volume, float(np.linalg.norm(half)))
 
 
 def cylinder(r: float, half: float) -> Shape:
@@ -55,7 +55,7 @@ def cylinder(r: float, half: float) -> Shape:
         return np.pi * (r + m) ** 2 * 2 * half + 2 * rim
 
     return Shape(
-        lambda p: np.maximum(np.hypot(p[..., 0], p[..., 1]) - r, np.abs(p[..., 2]) - half), volume, max(r, half)
+        lambda p: np.maximum(np.hypot(p[..., 0], p[..., 1]) - r, np.abs(p[..., 2]) - half), volume, float(np.hypot(r, half))
     )
 
 
