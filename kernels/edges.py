@@ -24,8 +24,8 @@ CURVED = 0.2
 NEAR = 2
 # Voxels to either side of the surface that a column may have.
 REACH = 3
-# Planes whose normals have a larger dot product than this are the same one.
-ALIKE = 0.4
+# Planes whose normals have a larger dot product are the same one; with a smaller, the two faces of a sheet.
+ALIKE, OPPOSED = 0.4, -0.95
 # A plane tells a fraction so well, and must tell so many in the block of `NEAR` voxels around.
 AGREES, TRUSTED = 0.03, 5
 # How far away planes are looked for, voxels, and what each voxel of way counts in fractions told.
@@ -33,7 +33,7 @@ FAR, FADE = 3, 1.0
 # Sub-voxels along an axis that tell the fraction below several planes.
 SPLIT = 4
 # Rounds of refinement, and the share of the squared error of an occupancy in that of a plane (slope or mm).
-ROUNDS, DAMPING = 4, 3e-3
+ROUNDS, DAMPING = 4, 3e-2
 # A wedge counts if it tells the fractions of the voxels around this well (root mean square of those that are cut).
 TELLS = 0.03
 # How far from the voxel's centre the edge and the corner of its wedge may lie, voxels.
@@ -233,7 +233,8 @@ def _gather(own, cells, planes, h, n, found):
                         extent = 0.5 * (abs(nx) * h[0] + abs(ny) * h[1] + abs(nz) * h[2])
                         new = abs(d) <= 5.0 * extent
                         for q in range(count):
-                            new = new and nx * found[q, 1] + ny * found[q, 2] + nz * found[q, 3] < ALIKE
+                            dot = nx * found[q, 1] + ny * found[q, 2] + nz * found[q, 3]
+                            new = new and OPPOSED < dot < ALIKE
                         if new:
                             most = p[0] - FADE * ring
                             found[count, 0], found[count, 1], found[count, 2], found[count, 3] = d, nx, ny, nz
