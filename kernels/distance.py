@@ -14,8 +14,9 @@ from kernels._jit import njit, njit_inline
 from kernels.plane import quadratic
 from kernels.surface import KIND, NORMALS, OFFSET, SITE
 
-# Patches that a foot may be handed on to, and how far from its voxel's centre a patch extends, voxels.
-WALK, SLACK = 3, 0.6
+# Patches that a foot may be handed on to; how far from its voxel's centre a patch extends, voxels; and steps from there
+# to nearer pieces, where the foot lies in no voxel of the surface.
+WALK, SLACK, STEPS = 3, 0.6, 3
 
 
 class Sites(NamedTuple):
@@ -272,18 +273,22 @@ def _to_piece(surface, n, h, x, y, z, foot, scratch):
 
 
 @njit
-def _around(surface, own, h, x, y, z, foot, scratch, n):
-    """Return the least of the signed distances to the pieces around the voxel of a foot, and to piece `n`."""
-    i, j, k = int(foot[0] / h[0] + 0.5), int(foot[1] / h[1] + 0.5), int(foot[2] / h[2] + 0.5)
+def _descend(surface, own, h, x, y, z, foot, scratch, n):
+    """Return the signed distance to the nearest piece, found by steps from piece `n` to its nearest neighbour."""
     best = _to_piece(surface, n, h, x, y, z, foot, scratch)
-    for a in range(max(i - 1, 0), min(i + 2, own.shape[0])):
-        for b in range(max(j - 1, 0), min(j + 2, own.shape[1])):
-            for c in range(max(k - 1, 0), min(k + 2, own.shape[2])):
-                m = own[a, b, c]
-                if m >= 0 and m != n:
-                    d = _to_piece(surface, m, h, x, y, z, foot, scratch)
-                    if abs(d) < abs(best):
-                        best = d
+    for _ in range(STEPS):
+        at = n
+        i, j, k = surface.cells[at, 0], surface.cells[at, 1], surface.cells[at, 2]
+        for a in range(max(i - 1, 0), min(i + 2, own.shape[0])):
+            for b in range(max(j - 1, 0), min(j + 2, own.shape[1])):
+                for c in range(max(k - 1, 0), min(k + 2, own.shape[2])):
+                    m = own[a, b, c]
+                    if m >= 0 and m != at:
+                        d = _to_piece(surface, m, h, x, y, z, foot, scratch)
+                        if abs(d) < abs(best):
+                            best, n = d, m
+        if n == at:
+            break
     return best
 
 
@@ -324,5 +329,5 @@ def measure(f, ids, own, surface, h, far, rows, out):
                     n = m
                     d, found = _to_patch(surface, n, h, x, y, z, foot)
                 if not found:
-                    d = _around(surface, own, h, x, y, z, foot, scratch, n)
+                    d = _descend(surface, own, h, x, y, z, foot, scratch, n)
                 out[i, j, k] = d if own[i, j, k] >= 0 else side * abs(d)

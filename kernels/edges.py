@@ -34,6 +34,8 @@ FAR, FADE = 3, 1.0
 SPLIT = 4
 # Rounds of refinement, and the share of the squared error of an occupancy in that of a plane (slope or mm).
 ROUNDS, DAMPING = 4, 3e-2
+# Refinement ends where planes tell the fractions so well: what is left is the error of the sub-voxels.
+ENOUGH = 0.01
 # A wedge counts if it tells the fractions of the voxels around this well (root mean square of those that are cut).
 TELLS = 0.03
 # How far from the voxel's centre the edge and the corner of its wedge may lie, voxels.
@@ -327,7 +329,7 @@ def _refine(f, cell, h, planes, count):
                 for q in range(size):
                     gram[p, q] += row[p] * row[q]
         misfit = math.sqrt(total / max(cut, 1))
-        if turn == ROUNDS:
+        if turn == ROUNDS or misfit < ENOUGH:
             break
         for p in range(size):
             gram[p, p] += DAMPING
@@ -367,8 +369,9 @@ def _as_wedge(planes, count, apex, v, h, patch):
         t /= math.sqrt((t * t).sum())
         patch[NORMALS + 6] = 2.0 * quadratic(planes[0, 4:], t[0], t[1], t[2])
         patch[NORMALS + 7] = 2.0 * quadratic(planes[1, 4:], t[0], t[1], t[2])
-    foot = np.empty(3)
-    patch_distance(patch, -apex[0], -apex[1], -apex[2], foot)
+    foot = np.zeros(3)
+    if not _is_near(apex, h, 0.5):
+        patch_distance(patch, -apex[0], -apex[1], -apex[2], foot)
     patch[SITE : SITE + 3] = apex + foot
     return _is_near(apex + foot, h, 0.55)
 
