@@ -36,8 +36,9 @@ SPLIT = 4
 ROUNDS, DAMPING = 4, 3e-2
 # Refinement ends where planes tell the fractions so well: what is left is the error of the sub-voxels.
 ENOUGH = 0.01
-# A wedge counts if it tells the fractions of the voxels around this well (root mean square of those that are cut).
-TELLS = 0.03
+# A wedge counts if it tells the fractions of the voxels around this well (root mean square of those that are cut)
+# and has less than this share of the error of the smooth patch.
+TELLS, BETTER = 0.03, 0.5
 # How far from the voxel's centre the edge and the corner of its wedge may lie, voxels.
 WITHIN, ENDS = 1.0, 2.0
 
@@ -308,13 +309,13 @@ def _fraction(planes, count, at, h, g, width, row):
 
 
 @njit
-def _refine(f, cell, h, planes, count):
+def _refine(f, cell, h, planes, count, rounds):
     """Refine planes (in place) so that the region below all tells the fractions of a 3x3x3 block; return the misfit."""
     size = 4 * count
     gram, right, row = np.empty((size, size)), np.empty(size), np.empty(size)
     g, width, at = np.empty((3, 3)), np.empty(3), np.empty(3)
     misfit = np.inf
-    for turn in range(ROUNDS + 1):
+    for turn in range(rounds + 1):
         gram[:], right[:] = 0.0, 0.0
         total, cut = 0.0, 0
         for n in range(27):
@@ -329,7 +330,7 @@ def _refine(f, cell, h, planes, count):
                 for q in range(size):
                     gram[p, q] += row[p] * row[q]
         misfit = math.sqrt(total / max(cut, 1))
-        if turn == ROUNDS or misfit < ENOUGH:
+        if turn == rounds or misfit < ENOUGH:
             break
         for p in range(size):
             gram[p, p] += DAMPING
@@ -378,8 +379,10 @@ def _as_wedge(planes, count, apex, v, h, patch):
 
 @njit
 def _wedge(f, cell, h, found, count, patch):
-    """Fit a wedge of two or three of the planes found around a voxel; return whether one tells the fractions."""
+    """Turn a patch into a wedge of two or three of the planes found, if that tells the fractions around far better."""
     some, apex, trial = np.empty((3, 10)), np.empty(3), patch.copy()
+    some[0] = patch[:10]
+    limit = min(TELLS, BETTER * _refine(f, cell, h, some, 1, 0))
     # All planes first, then each pair: the pair that leaves out plane `drop`.
     for drop in range(count, -1 if count == 3 else count - 1, -1):
         used = 0
@@ -389,34 +392,52 @@ def _wedge(f, cell, h, found, count, patch):
                 used += 1
         reach = WITHIN if used == 2 else ENDS
         _meet(some, used, apex)
-        if not _is_near(apex, h, 1.5 * reach) or _refine(f, cell, h, some, used) > TELLS:
+        if not _is_near(apex, h, 1.5 * reach) or _refine(f, cell, h, some, used, ROUNDS) > limit:
             continue
         _meet(some, used, apex)
         if _is_near(apex, h, reach) and _as_wedge(some, used, apex, f[cell[0], cell[1], cell[2]], h, trial):
             patch[:] = trial
-            return True
+            return
+
+
+@njit
+def find_edges(f, own, h, cells, planes, zone, rows, patches):
+    """Turn marked patches into wedges of two or three planes, where these tell the occupied fractions."""
+    found = np.empty((3, 10))
+    for n in range(rows[0], rows[1]):
+        if zone[n]:
+            count = _gather(own, cells, planes, h, n, found)
+            if count > 1:
+                _wedge(f, cells[n], h, found, count, patches[n])
+
+
+@njit
+def _is_beside(cells, own, wedges, n):
+    """Whether a wedge lies near voxel `n`."""
+    i, j, k = cells[n, 0], cells[n, 1], cells[n, 2]
+    for a in range(max(i - FAR, 0), min(i + FAR + 1, own.shape[0])):
+        for b in range(max(j - FAR, 0), min(j + FAR + 1, own.shape[1])):
+            for c in range(max(k - FAR, 0), min(k + FAR + 1, own.shape[2])):
+                if own[a, b, c] >= 0 and wedges[own[a, b, c]]:
+                    return True
     return False
 
 
 @njit
-def sharpen(f, own, h, cells, planes, zone, rows, patches):
-    """Turn marked patches into wedges of two or three planes, where these tell the fractions, or into one plane."""
+def flatten(f, own, h, cells, planes, zone, rows, wedges, patches):
+    """Give the marked patches near an edge that are no wedge themselves (`wedges`, n, tells) a plane of the columns."""
     found, points = np.empty((3, 10)), np.empty((LINES, 3))
     for n in range(rows[0], rows[1]):
-        if not zone[n]:
-            continue
-        count = _gather(own, cells, planes, h, n, found)
-        if count > 1 and _wedge(f, cells[n], h, found, count, patches[n]):
+        if not zone[n] or wedges[n] or not _is_beside(cells, own, wedges, n):
             continue
         v = f[cells[n, 0], cells[n, 1], cells[n, 2]]
-        for p in range(count):
+        for p in range(_gather(own, cells, planes, h, n, found)):
             d, nx, ny, nz = found[p, 0], found[p, 1], found[p, 2], found[p, 3]
             lift = bulge(d, nx, ny, nz, found[p, 4:], h, points)
             touches = abs(d + lift) <= 0.51 * (abs(nx) * h[0] + abs(ny) * h[1] + abs(nz) * h[2])
             if touches and abs(fraction_below(d + lift, nx, ny, nz, h[0], h[1], h[2]) - v) < AGREES:
                 patches[n, 0] = distance_of_fraction(v, nx, ny, nz, h[0], h[1], h[2]) - lift
-                patches[n, 1:4] = found[p, 1:4]
-                patches[n, 4:10] = found[p, 4:]
+                patches[n, 1:10] = found[p, 1:10]
                 patches[n, OFFSET : OFFSET + 3] = -patches[n, 0] * found[p, 1:4]
                 patches[n, SITE : SITE + 3] = patches[n, OFFSET : OFFSET + 3]
                 break

@@ -6,8 +6,8 @@ import numpy as np
 
 from kernels.coverage import count_level, fraction_inside, sample_level
 from kernels.distance import Sites, measure, seed, sweep
-from kernels.edges import PLANE, fit_planes, mark, sharpen
-from kernels.surface import EMPTY, PATCH, count_cut, fit_patches, list_cut, stencil
+from kernels.edges import PLANE, find_edges, fit_planes, flatten, mark
+from kernels.surface import EMPTY, KIND, PATCH, count_cut, fit_patches, list_cut, stencil
 from kernels.threads import chunks, run_chunks
 from phantoms.grid import Grid
 from phantoms.structure import Structure
@@ -115,7 +115,10 @@ def _sharpen(
     if not zone.any():
         return
     run_chunks(lambda lo, hi: fit_planes(f, own, h, cells, patches, zone, (lo, hi), planes), rows)
-    run_chunks(lambda lo, hi: sharpen(f, own, h, cells, planes, zone, (lo, hi), patches), rows)
+    run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, zone, (lo, hi), patches), rows)
+    wedges = patches[:, KIND] > 0.0
+    if wedges.any():
+        run_chunks(lambda lo, hi: flatten(f, own, h, cells, planes, zone, (lo, hi), wedges, patches), rows)
 
 
 def distance_field(structure: Structure, reach_mm: float) -> Volume:
