@@ -20,7 +20,7 @@ WALK, SLACK, STEPS = 3, 0.6, 3
 
 
 class Sites(NamedTuple):
-    """A surface as patches: `cells` (n, 3) int32, `patches` (n, PATCH); `points` and `origins` (n, 3), mm from voxel 0."""
+    """A surface: voxels (n, 3) int32 and patches (n, PATCH); sites and origins of these (n, 3), mm from voxel 0."""
 
     cells: np.ndarray
     patches: np.ndarray

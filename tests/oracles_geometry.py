@@ -55,7 +55,9 @@ def cylinder(r: float, half: float) -> Shape:
         return np.pi * (r + m) ** 2 * 2 * half + 2 * rim
 
     return Shape(
-        lambda p: np.maximum(np.hypot(p[..., 0], p[..., 1]) - r, np.abs(p[..., 2]) - half), volume, float(np.hypot(r, half))
+        lambda p: np.maximum(np.hypot(p[..., 0], p[..., 1]) - r, np.abs(p[..., 2]) - half),
+        volume,
+        float(np.hypot(r, half)),
     )
 
 
