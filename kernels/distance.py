@@ -246,16 +246,18 @@ def _own(ids, h, x):
     return ids[i, j, k]
 
 
-@njit
+@njit_inline
 def _to_patch(surface, n, h, x, y, z, foot):
     """Return the signed distance from a point to patch `n` and whether the foot, written, lies in the patch's voxel."""
-    origin, cell = surface.origins[n], surface.cells[n]
-    d = patch_distance(surface.patches[n], x - origin[0], y - origin[1], z - origin[2], foot)
-    inside = True
-    for axis in range(3):
-        foot[axis] += origin[axis]
-        inside = inside and abs(foot[axis] - cell[axis] * h[axis]) <= SLACK * h[axis]
-    return d, inside
+    # Scalars, not rows: every view of a shared array counts references, for which threads wait on each other.
+    ox, oy, oz = surface.origins[n, 0], surface.origins[n, 1], surface.origins[n, 2]
+    d = patch_distance(surface.patches[n], x - ox, y - oy, z - oz, foot)
+    foot[0] += ox
+    foot[1] += oy
+    foot[2] += oz
+    inside = abs(foot[0] - surface.cells[n, 0] * h[0]) <= SLACK * h[0]
+    inside = inside and abs(foot[1] - surface.cells[n, 1] * h[1]) <= SLACK * h[1]
+    return d, inside and abs(foot[2] - surface.cells[n, 2] * h[2]) <= SLACK * h[2]
 
 
 @njit
@@ -264,10 +266,9 @@ def _to_piece(surface, n, h, x, y, z, foot, scratch):
     d, inside = _to_patch(surface, n, h, x, y, z, foot)
     if inside:
         return d
-    cell = surface.cells[n]
     for axis in range(3):
-        half = 0.5 * h[axis]
-        scratch[axis] = min(max(foot[axis], cell[axis] * h[axis] - half), cell[axis] * h[axis] + half)
+        at, half = surface.cells[n, axis] * h[axis], 0.5 * h[axis]
+        scratch[axis] = min(max(foot[axis], at - half), at + half)
     _to_patch(surface, n, h, scratch[0], scratch[1], scratch[2], foot)
     return math.copysign(math.sqrt((x - foot[0]) ** 2 + (y - foot[1]) ** 2 + (z - foot[2]) ** 2), d)
 
