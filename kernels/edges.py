@@ -264,7 +264,7 @@ def _meet(planes, count, x):
 
 
 @njit
-def _fraction(planes, count, at, h, g, width, row):
+def fraction_below_all(planes, count, at, h, g, width, row):
     """Return the fraction below all planes of a voxel at `at` (mm), and write to `row` its derivatives by (d, n).
 
     The voxel is split into sub-voxels, in each of which every fraction falls linearly with the distance.
@@ -321,7 +321,7 @@ def _refine(f, cell, h, planes, count, rounds):
         for n in range(27):
             a, b, c = n // 9 - 1, n // 3 % 3 - 1, n % 3 - 1
             at[0], at[1], at[2] = a * h[0], b * h[1], c * h[2]
-            told = _fraction(planes, count, at, h, g, width, row)
+            told = fraction_below_all(planes, count, at, h, g, width, row)
             truth = f[cell[0] + a, cell[1] + b, cell[2] + c]
             cut += 0.0 < told < 1.0 or 0.0 < truth < 1.0
             total += (truth - told) ** 2
