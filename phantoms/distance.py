@@ -36,7 +36,7 @@ class Surface:
     own : ndarray, int32
         Number of the patch of each voxel, -1 where there is none.
     cells : ndarray (n, 3), int32
-    patches : ndarray (n, 23)
+    patches : ndarray (n, 26)
         See ``kernels.surface``.
     """
 

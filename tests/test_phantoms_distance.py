@@ -70,7 +70,7 @@ def test_margin_volume_is_that_of_the_exact_offset_body(shape, rotation, voxel):
     ],
 )
 def test_sharp_edges_keep_their_margin(shape, rotation, voxel, oblique):
-    """Smoothing alone loses 8 %. On 1 x 1 x 2 mm an oblique cube of 8 mm is four voxels high: 0.7 % is what is reached."""
+    """Smoothing alone loses 8 %. On 1 x 1 x 2 mm oblique boxes reach 0.7 %: a cube of 8 mm is four voxels high."""
     bound = oblique if rotation is not None else 0.0035
     for shift in ((0, 0, 0), (0.31, 0.12, -0.23)):
         body = structure(shape, voxel, shift, rotation=rotation)
