@@ -10,22 +10,34 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels._jit import njit, njit_inline
-from kernels.plane import quadratic
+from kernels._jit import njit, njit_bare, njit_welded
 from kernels.surface import KIND, NORMALS, OFFSET, SITE
 
 # Patches that a foot may be handed on to; how far from its voxel's centre a patch extends, voxels; and steps from there
 # to nearer pieces, where the foot lies in no voxel of the surface.
-WALK, SLACK, STEPS = 3, 0.6, 3
+WALK, SLACK, STEPS = 6, 0.6, 3
+# How far, in longest voxel edges, a patch is followed into voxels that have none: farther away it has ended. Less than
+# `BESIDE` voxels from an edge, not at all.
+FOLLOWED, BESIDE = 1.5, 2
 
 
 class Sites(NamedTuple):
-    """A surface: voxels (n, 3) int32 and patches (n, PATCH); sites and origins of these (n, 3), mm from voxel 0."""
+    """A surface.
+
+    Attributes
+    ----------
+    cells, patches : ndarray (n, 3) int32, ndarray (n, PATCH)
+    points, origins : ndarray (n, 3)
+        A point of each patch and where it begins, mm from voxel 0.
+    sharp : ndarray (n,), bool
+        Whether an edge is near.
+    """
 
     cells: np.ndarray
     patches: np.ndarray
     points: np.ndarray
     origins: np.ndarray
+    sharp: np.ndarray
 
 
 @njit
@@ -116,167 +128,176 @@ def sweep(ids, points, h, axis, reach_sq, rows):
                 ids[cell[0], cell[1], cell[2]] = line[x]
 
 
-@njit
-def _edge_distance(edge, px, py, pz, foot):
-    """Return the signed distance from a point to the region below two surfaces through the origin; write the foot.
+@njit_bare
+def _edge_distance(edge, px, py, pz):
+    """Return the signed distance from a point to the region below two surfaces through the origin, and the foot.
 
     `edge` holds their normals and their curvatures along the edge, in which they meet; across it they are flat.
     """
-    n, m, kn, km = edge[:3], edge[3:6], edge[6], edge[7]
-    wn = n[0] * px + n[1] * py + n[2] * pz
-    wm = m[0] * px + m[1] * py + m[2] * pz
-    dot = n[0] * m[0] + n[1] * m[1] + n[2] * m[2]
+    n0, n1, n2, m0, m1, m2, kn, km = edge[0], edge[1], edge[2], edge[3], edge[4], edge[5], edge[6], edge[7]
+    wn = n0 * px + n1 * py + n2 * pz
+    wm = m0 * px + m1 * py + m2 * pz
+    dot = n0 * m0 + n1 * m1 + n2 * m2
     sine = 1.0 - dot * dot
     # Along the edge, from the component that neither normal explains.
     a, b = (wn - dot * wm) / sine, (wm - dot * wn) / sine
-    tx, ty, tz = px - a * n[0] - b * m[0], py - a * n[1] - b * m[1], pz - a * n[2] - b * m[2]
+    tx, ty, tz = px - a * n0 - b * m0, py - a * n1 - b * m1, pz - a * n2 - b * m2
     along = tx * tx + ty * ty + tz * tz
     ln, lm = max(1.0 + wn * kn, 0.2), max(1.0 + wm * km, 0.2)
     sn, sm = wn + 0.5 * kn * along / ln, wm + 0.5 * km * along / lm
-    if sn <= 0.0 and sm <= 0.0:
-        w, base = (wn, n) if sn > sm else (wm, m)
-        foot[0], foot[1], foot[2] = px - w * base[0], py - w * base[1], pz - w * base[2]
-        return max(sn, sm)
-    if sn > 0.0 and wm - dot * wn + 0.5 * km * along / (ln * ln) <= 0.0:
-        foot[0], foot[1], foot[2] = px - wn * n[0], py - wn * n[1], pz - wn * n[2]
-        return sn
-    if sm > 0.0 and wn - dot * wm + 0.5 * kn * along / (lm * lm) <= 0.0:
-        foot[0], foot[1], foot[2] = px - wm * m[0], py - wm * m[1], pz - wm * m[2]
-        return sm
+    within = sn <= 0.0 and sm <= 0.0
+    if (within and sn > sm) or (sn > 0.0 and wm - dot * wn + 0.5 * km * along / (ln * ln) <= 0.0):
+        return sn, px - wn * n0, py - wn * n1, pz - wn * n2
+    if within or (sm > 0.0 and wn - dot * wm + 0.5 * kn * along / (lm * lm) <= 0.0):
+        return sm, px - wm * m0, py - wm * m1, pz - wm * m2
     # The edge itself: x = s t + k s^2 / 2 with k.n = -kn and k.m = -km.
     a, b = (dot * km - kn) / sine, (dot * kn - km) / sine
     s = 1.0 / max(1.0 - a * wn - b * wm, 0.2)
     half = 0.5 * s * s * along
-    foot[0] = s * tx + half * (a * n[0] + b * m[0])
-    foot[1] = s * ty + half * (a * n[1] + b * m[1])
-    foot[2] = s * tz + half * (a * n[2] + b * m[2])
-    return math.sqrt((px - foot[0]) ** 2 + (py - foot[1]) ** 2 + (pz - foot[2]) ** 2)
+    x, y, z = s * tx + half * (a * n0 + b * m0), s * ty + half * (a * n1 + b * m1), s * tz + half * (a * n2 + b * m2)
+    return math.sqrt((px - x) ** 2 + (py - y) ** 2 + (pz - z) ** 2), x, y, z
 
 
-@njit
-def _corner_distance(normals, px, py, pz, foot):
-    """Return the signed distance from a point to the region below three planes through the origin; write the foot."""
-    count = 3
+@njit_bare
+def _height_over(normals, p, x, y, z):
+    """Return the height of a point over plane `p` of a corner."""
+    return normals[3 * p] * x + normals[3 * p + 1] * y + normals[3 * p + 2] * z
+
+
+@njit_bare
+def _corner_distance(normals, px, py, pz):
+    """Return the signed distance from a point to the region below three planes through the origin, and the foot."""
     best, inner = np.inf, -np.inf
-    foot[:] = 0.0
-    for p in range(count):
-        a, b, c = normals[3 * p], normals[3 * p + 1], normals[3 * p + 2]
-        d = a * px + b * py + c * pz
-        x, y, z = px - d * a, py - d * b, pz - d * c
+    fx = fy = fz = 0.0
+    for p in range(3):
+        d = _height_over(normals, p, px, py, pz)
+        x, y, z = px - d * normals[3 * p], py - d * normals[3 * p + 1], pz - d * normals[3 * p + 2]
         on = d > 0.0
-        for q in range(count):
-            if q != p:
-                on = on and normals[3 * q] * x + normals[3 * q + 1] * y + normals[3 * q + 2] * z <= 1e-9
-        if d > inner:
-            inner = d
-            if d <= 0.0:
-                foot[0], foot[1], foot[2] = x, y, z
-        if on and d < best:
-            best = d
-            foot[0], foot[1], foot[2] = x, y, z
+        for q in range(3):
+            on = on and (q == p or _height_over(normals, q, x, y, z) <= 1e-9)
+        if (d > inner and d <= 0.0) or (on and d < best):
+            fx, fy, fz = x, y, z
+        inner = max(inner, d)
+        if on:
+            best = min(best, d)
     if inner <= 0.0:
-        return inner
+        return inner, fx, fy, fz
     if best < np.inf:
-        return best
+        return best, fx, fy, fz
     best = px * px + py * py + pz * pz
-    foot[:] = 0.0
-    for p in range(count):
-        for q in range(p + 1, count):
-            a = normals[3 * p + 1] * normals[3 * q + 2] - normals[3 * p + 2] * normals[3 * q + 1]
-            b = normals[3 * p + 2] * normals[3 * q] - normals[3 * p] * normals[3 * q + 2]
-            c = normals[3 * p] * normals[3 * q + 1] - normals[3 * p + 1] * normals[3 * q]
-            along = (a * px + b * py + c * pz) / (a * a + b * b + c * c)
-            x, y, z = along * a, along * b, along * c
-            on = True
-            for r in range(count):
-                if r not in (p, q):
-                    on = on and normals[3 * r] * x + normals[3 * r + 1] * y + normals[3 * r + 2] * z <= 1e-9
-            away = (px - x) ** 2 + (py - y) ** 2 + (pz - z) ** 2
-            if on and away < best:
-                best = away
-                foot[0], foot[1], foot[2] = x, y, z
-    return math.sqrt(best)
+    fx = fy = fz = 0.0
+    for r in range(3):
+        # The edge of the two planes other than r.
+        p, q = 3 * ((r + 1) % 3), 3 * ((r + 2) % 3)
+        a = normals[p + 1] * normals[q + 2] - normals[p + 2] * normals[q + 1]
+        b = normals[p + 2] * normals[q] - normals[p] * normals[q + 2]
+        c = normals[p] * normals[q + 1] - normals[p + 1] * normals[q]
+        along = (a * px + b * py + c * pz) / (a * a + b * b + c * c)
+        x, y, z = along * a, along * b, along * c
+        away = (px - x) ** 2 + (py - y) ** 2 + (pz - z) ** 2
+        if away < best and _height_over(normals, r, x, y, z) <= 1e-9:
+            best = away
+            fx, fy, fz = x, y, z
+    return math.sqrt(best), fx, fy, fz
 
 
-@njit
-def patch_distance(patch, px, py, pz, foot):
-    """Return the signed distance from a point to a patch, and write the foot; both relative to the surface point.
+@njit_welded
+def _smooth_distance(patch, px, py, pz):
+    """Return the signed distance from a point to a curved patch, and the foot.
 
     The closest point of ``w = -t.K.t / 2`` solves ``(I + s K) t = t0`` with s the height of the point over the foot.
     Inside the focal surface, where that has no single answer, the surface point itself stands for the patch.
     """
     nx, ny, nz = patch[1], patch[2], patch[3]
-    if nx == 0.0 and ny == 0.0 and nz == 0.0:
-        foot[:] = 0.0
-        return math.sqrt(px * px + py * py + pz * pz) + patch[0]
-    if patch[KIND] > 0.0:
-        if patch[KIND] == 1.0:
-            return _edge_distance(patch[NORMALS:], px, py, pz, foot)
-        return _corner_distance(patch[NORMALS:], px, py, pz, foot)
-    K = patch[4:10]
+    k0, k1, k2, k3, k4, k5 = patch[4], patch[5], patch[6], patch[7], patch[8], patch[9]
     w = px * nx + py * ny + pz * nz
     t0, t1, t2 = px - w * nx, py - w * ny, pz - w * nz
-    trace = K[0] + K[1] + K[2]
-    square = K[0] ** 2 + K[1] ** 2 + K[2] ** 2 + 2.0 * (K[3] ** 2 + K[4] ** 2 + K[5] ** 2)
-    gauss = 0.5 * (trace * trace - square)
-    k0 = K[0] * t0 + K[3] * t1 + K[4] * t2
-    k1 = K[3] * t0 + K[1] * t1 + K[5] * t2
-    k2 = K[4] * t0 + K[5] * t1 + K[2] * t2
+    trace = k0 + k1 + k2
+    gauss = 0.5 * (trace * trace - k0 * k0 - k1 * k1 - k2 * k2) - k3 * k3 - k4 * k4 - k5 * k5
+    b0 = k0 * t0 + k3 * t1 + k4 * t2
+    b1 = k3 * t0 + k1 * t1 + k5 * t2
+    b2 = k4 * t0 + k5 * t1 + k2 * t2
     x, y, z, s = 0.0, 0.0, 0.0, w
     for _ in range(2):
-        det = 1.0 + s * trace + s * s * gauss
-        if det < 0.1 or 2.0 + s * trace < 0.1:
-            foot[:] = 0.0
-            return math.copysign(math.sqrt(px * px + py * py + pz * pz), w)
         lift = 1.0 + s * trace
-        lift, bend = lift / det, s / det
-        x, y, z = lift * t0 - bend * k0, lift * t1 - bend * k1, lift * t2 - bend * k2
-        s = w + quadratic(K, x, y, z)
+        det = lift + s * s * gauss
+        if det < 0.1 or 1.0 + lift < 0.1:
+            return math.copysign(math.sqrt(px * px + py * py + pz * pz), w), 0.0, 0.0, 0.0
+        share = 1.0 / det
+        lift, bend = lift * share, s * share
+        x, y, z = lift * t0 - bend * b0, lift * t1 - bend * b1, lift * t2 - bend * b2
+        s = w + 0.5 * (k0 * x * x + k1 * y * y + k2 * z * z) + k3 * x * y + k4 * x * z + k5 * y * z
     drop = w - s
-    foot[0], foot[1], foot[2] = x + drop * nx, y + drop * ny, z + drop * nz
-    return math.copysign(math.sqrt((t0 - x) ** 2 + (t1 - y) ** 2 + (t2 - z) ** 2 + s * s), s)
+    d = math.copysign(math.sqrt((t0 - x) ** 2 + (t1 - y) ** 2 + (t2 - z) ** 2 + s * s), s)
+    return d, x + drop * nx, y + drop * ny, z + drop * nz
 
 
-@njit_inline
-def _own(ids, h, x):
-    """Return the patch of the voxel that holds a point (mm), or -1."""
-    i, j, k = int(x[0] / h[0] + 0.5), int(x[1] / h[1] + 0.5), int(x[2] / h[2] + 0.5)
-    if i < 0 or j < 0 or k < 0 or i >= ids.shape[0] or j >= ids.shape[1] or k >= ids.shape[2]:
+@njit_bare
+def patch_distance(patch, px, py, pz):
+    """Return the signed distance from a point to a patch, and the foot (3); both relative to the patch's beginning."""
+    if patch[KIND] == 1.0:
+        return _edge_distance(patch[NORMALS:], px, py, pz)
+    if patch[KIND] == 2.0:
+        return _corner_distance(patch[NORMALS:], px, py, pz)
+    if patch[1] == 0.0 and patch[2] == 0.0 and patch[3] == 0.0:
+        return math.sqrt(px * px + py * py + pz * pz) + patch[0], 0.0, 0.0, 0.0
+    return _smooth_distance(patch, px, py, pz)
+
+
+@njit_bare
+def _beside(surface, own, h, i, j, k, x, y, z):
+    """Return the patch whose surface point is nearest to a point (mm) in voxel (i, j, k), of those around it, or -1."""
+    found, best = -1, np.inf
+    for a in range(max(i - 1, 0), min(i + 2, own.shape[0])):
+        for b in range(max(j - 1, 0), min(j + 2, own.shape[1])):
+            for c in range(max(k - 1, 0), min(k + 2, own.shape[2])):
+                m = own[a, b, c]
+                if m >= 0:
+                    away = (surface.points[m, 0] - x) ** 2 + (surface.points[m, 1] - y) ** 2
+                    away += (surface.points[m, 2] - z) ** 2
+                    if away < best:
+                        best, found = away, m
+    return found
+
+
+@njit_welded
+def _hand_on(surface, own, h, x, y, z):
+    """Return the patch of the voxel that holds a point (mm); of a neighbour if the surface only grazes it; or -1."""
+    i, j, k = int(x / h[0] + 0.5), int(y / h[1] + 0.5), int(z / h[2] + 0.5)
+    if i < 0 or j < 0 or k < 0 or i >= own.shape[0] or j >= own.shape[1] or k >= own.shape[2]:
         return -1
-    return ids[i, j, k]
+    return own[i, j, k] if own[i, j, k] >= 0 else _beside(surface, own, h, i, j, k, x, y, z)
 
 
-@njit_inline
-def _to_patch(surface, n, h, x, y, z, foot):
-    """Return the signed distance from a point to patch `n` and whether the foot, written, lies in the patch's voxel."""
-    # Scalars, not rows: every view of a shared array counts references, for which threads wait on each other.
+@njit_welded
+def _to_patch(surface, n, h, x, y, z):
+    """Return the signed distance from a point to patch `n`, the foot (3), and whether it lies in the patch's voxel."""
     ox, oy, oz = surface.origins[n, 0], surface.origins[n, 1], surface.origins[n, 2]
-    d = patch_distance(surface.patches[n], x - ox, y - oy, z - oz, foot)
-    foot[0] += ox
-    foot[1] += oy
-    foot[2] += oz
-    inside = abs(foot[0] - surface.cells[n, 0] * h[0]) <= SLACK * h[0]
-    inside = inside and abs(foot[1] - surface.cells[n, 1] * h[1]) <= SLACK * h[1]
-    return d, inside and abs(foot[2] - surface.cells[n, 2] * h[2]) <= SLACK * h[2]
+    d, fx, fy, fz = patch_distance(surface.patches[n], x - ox, y - oy, z - oz)
+    fx, fy, fz = fx + ox, fy + oy, fz + oz
+    inside = abs(fx - surface.cells[n, 0] * h[0]) <= SLACK * h[0]
+    inside = inside and abs(fy - surface.cells[n, 1] * h[1]) <= SLACK * h[1]
+    return d, fx, fy, fz, inside and abs(fz - surface.cells[n, 2] * h[2]) <= SLACK * h[2]
 
 
-@njit
-def _to_piece(surface, n, h, x, y, z, foot, scratch):
+@njit_bare
+def _to_piece(surface, n, h, x, y, z):
     """Return the signed distance from a point to the piece of patch `n` within its voxel."""
-    d, inside = _to_patch(surface, n, h, x, y, z, foot)
+    d, fx, fy, fz, inside = _to_patch(surface, n, h, x, y, z)
     if inside:
         return d
-    for axis in range(3):
-        at, half = surface.cells[n, axis] * h[axis], 0.5 * h[axis]
-        scratch[axis] = min(max(foot[axis], at - half), at + half)
-    _to_patch(surface, n, h, scratch[0], scratch[1], scratch[2], foot)
-    return math.copysign(math.sqrt((x - foot[0]) ** 2 + (y - foot[1]) ** 2 + (z - foot[2]) ** 2), d)
+    i, j, k = surface.cells[n, 0], surface.cells[n, 1], surface.cells[n, 2]
+    fx = min(max(fx, (i - 0.5) * h[0]), (i + 0.5) * h[0])
+    fy = min(max(fy, (j - 0.5) * h[1]), (j + 0.5) * h[1])
+    fz = min(max(fz, (k - 0.5) * h[2]), (k + 0.5) * h[2])
+    _, fx, fy, fz, _ = _to_patch(surface, n, h, fx, fy, fz)
+    return math.copysign(math.sqrt((x - fx) ** 2 + (y - fy) ** 2 + (z - fz) ** 2), d)
 
 
-@njit
-def _descend(surface, own, h, x, y, z, foot, scratch, n):
+@njit_bare
+def _descend(surface, own, h, x, y, z, n):
     """Return the signed distance to the nearest piece, found by steps from piece `n` to its nearest neighbour."""
-    best = _to_piece(surface, n, h, x, y, z, foot, scratch)
+    best = _to_piece(surface, n, h, x, y, z)
     for _ in range(STEPS):
         at = n
         i, j, k = surface.cells[at, 0], surface.cells[at, 1], surface.cells[at, 2]
@@ -285,7 +306,7 @@ def _descend(surface, own, h, x, y, z, foot, scratch, n):
                 for c in range(max(k - 1, 0), min(k + 2, own.shape[2])):
                     m = own[a, b, c]
                     if m >= 0 and m != at:
-                        d = _to_piece(surface, m, h, x, y, z, foot, scratch)
+                        d = _to_piece(surface, m, h, x, y, z)
                         if abs(d) < abs(best):
                             best, n = d, m
         if n == at:
@@ -293,7 +314,7 @@ def _descend(surface, own, h, x, y, z, foot, scratch, n):
     return best
 
 
-@njit
+@njit_bare
 def measure(f, ids, own, surface, h, far, rows, out):
     """Write the signed distance for the x planes ``rows[0]:rows[1]``.
 
@@ -311,7 +332,7 @@ def measure(f, ids, own, surface, h, far, rows, out):
         Distance written (with its sign) beyond reach, mm.
     out : ndarray, float32
     """
-    foot, scratch = np.empty(3), np.empty(3)
+    limit = (FOLLOWED * max(h[0], h[1], h[2])) ** 2
     for i in range(rows[0], rows[1]):
         for j in range(ids.shape[1]):
             for k in range(ids.shape[2]):
@@ -321,14 +342,16 @@ def measure(f, ids, own, surface, h, far, rows, out):
                     out[i, j, k] = side * far
                     continue
                 x, y, z = i * h[0], j * h[1], k * h[2]
-                d, found = _to_patch(surface, n, h, x, y, z, foot)
+                d, fx, fy, fz, found = _to_patch(surface, n, h, x, y, z)
                 # The foot may lie in another voxel, whose patch knows the surface there.
                 for _ in range(WALK):
-                    m = _own(own, h, foot)
+                    m = _hand_on(surface, own, h, fx, fy, fz)
                     if found or m < 0 or m == n:
                         break
                     n = m
-                    d, found = _to_patch(surface, n, h, x, y, z, foot)
-                if not found:
-                    d = _descend(surface, own, h, x, y, z, foot, scratch, n)
+                    d, fx, fy, fz, found = _to_patch(surface, n, h, x, y, z)
+                away = (fx - surface.points[n, 0]) ** 2 + (fy - surface.points[n, 1]) ** 2
+                away += (fz - surface.points[n, 2]) ** 2
+                if not found and (surface.sharp[n] or away > limit):
+                    d = _descend(surface, own, h, x, y, z, n)
                 out[i, j, k] = d if own[i, j, k] >= 0 else side * abs(d)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels._jit import njit
+from kernels._jit import njit, njit_bare, njit_welded
 from kernels.interp import trilinear
 from kernels.plane import quadratic
 from kernels.types import Lattice
@@ -38,7 +38,7 @@ class Histogram(NamedTuple):
     ----------
     bin_gy : float
     span_gy : float
-        Dose range across a voxel from which it is split.
+        Dose range along an axis of a voxel from which it is split.
     curve : ndarray (bins + 3,)
         Second derivative of the volume, mm3, that receives less than a dose; bin 1 is dose 0.
     extremes : ndarray (4,)
@@ -51,7 +51,7 @@ class Histogram(NamedTuple):
     extremes: np.ndarray
 
 
-@njit
+@njit_welded
 def _spike(out, at, amount):
     m = int(at)
     part = at - m
@@ -59,7 +59,7 @@ def _spike(out, at, amount):
     out[m + 1] += amount * part
 
 
-@njit
+@njit_welded
 def _variation(dose, x, y, z, out):
     """Write to `out` the differences (3) and second differences (3) of the dose around a point, per dose voxel edge."""
     lattice, values = dose.lattice, dose.values
@@ -73,7 +73,7 @@ def _variation(dose, x, y, z, out):
         out[axis + 3] = 0.0 if math.isnan(bend) else bend
 
 
-@njit
+@njit_welded
 def _smooth(dose, variation, x, y, z):
     """Return the dose at a point, NaN outside the grid: trilinear, less the sag of its chords below a curved dose.
 
@@ -103,7 +103,7 @@ def read_points(dose: Dose, points: np.ndarray, outside: float, out: np.ndarray)
         out[n] = outside if math.isnan(d) else d
 
 
-@njit
+@njit_welded
 def _deposit(d, width, share, into):
     """Add a volume `share` (mm3) whose dose is spread evenly over `width` (Gy) about `d`; nothing if `d` is NaN."""
     if math.isnan(d):
@@ -118,26 +118,30 @@ def _deposit(d, width, share, into):
     _spike(out, min(at + half, out.shape[0] - 2.0), -share / (2.0 * half))
 
 
-@njit
-def _whole_voxel(h, centre, volume, split, dose, variation, into):
-    """Add a voxel without a surface in it, as ``split**3`` sub-voxels."""
-    width, mean = 0.0, 0.0
-    for axis in range(3):
-        edge = h[axis] / (dose.lattice.step[axis] * split)
-        width += (variation[axis] * edge) ** 2
-        # The mean over a sub-voxel differs from the dose at its centre.
-        mean += variation[axis + 3] * edge * edge / 24.0
-    width = math.sqrt(width)
-    for n in range(split**3):
-        u = centre[0] + ((n // (split * split) + 0.5) / split - 0.5) * h[0]
-        v = centre[1] + ((n // split % split + 0.5) / split - 0.5) * h[1]
-        w = centre[2] + ((n % split + 0.5) / split - 0.5) * h[2]
-        d = _smooth(dose, variation, u, v, w) + mean
-        _deposit(d, width, volume / split**3, into)
+@njit_bare
+def _whole_voxel(h, centre, volume, dose, variation, into):
+    """Add a voxel without a surface in it, split along each axis as often as the dose varies along it."""
+    ax, ay, az = h[0] / dose.lattice.step[0], h[1] / dose.lattice.step[1], h[2] / dose.lattice.step[2]
+    span = into.span_gy
+    nx = min(int(math.hypot(variation[0] * ax, variation[3] * ax * ax) / span) + 1, MOST_SPLIT)
+    ny = min(int(math.hypot(variation[1] * ay, variation[4] * ay * ay) / span) + 1, MOST_SPLIT)
+    nz = min(int(math.hypot(variation[2] * az, variation[5] * az * az) / span) + 1, MOST_SPLIT)
+    ax, ay, az = ax / nx, ay / ny, az / nz
+    width = math.sqrt((variation[0] * ax) ** 2 + (variation[1] * ay) ** 2 + (variation[2] * az) ** 2)
+    # The mean over a sub-voxel differs from the dose at its centre.
+    mean = (variation[3] * ax * ax + variation[4] * ay * ay + variation[5] * az * az) / 24.0
+    share = volume / (nx * ny * nz)
+    for i in range(nx):
+        x = centre[0] + ((i + 0.5) / nx - 0.5) * h[0]
+        for j in range(ny):
+            y = centre[1] + ((j + 0.5) / ny - 0.5) * h[1]
+            for k in range(nz):
+                z = centre[2] + ((k + 0.5) / nz - 0.5) * h[2]
+                _deposit(_smooth(dose, variation, x, y, z) + mean, width, share, into)
 
 
-@njit
-def _cut_voxel(patch, h, centre, volume, dose, variation, depths, into):
+@njit_bare
+def _cut_voxel(patch, h, centre, volume, dose, variation, depths, x, into):
     """Add the part of a cut voxel below its patch, by lines across it that end exactly on the patch.
 
     A line is parted into pieces of equal length. The dose range of a piece is that along the line and that between
@@ -149,7 +153,6 @@ def _cut_voxel(patch, h, centre, volume, dose, variation, depths, into):
             a = axis
     b, c = (a + 1) % 3, (a + 2) % 3
     na, nb, nc = patch[a + 1], patch[b + 1], patch[c + 1]
-    x = np.zeros(3)
     total = 0.0
     for n in range(CUT_SPLIT * CUT_SPLIT):
         x[b] = ((n // CUT_SPLIT + 0.5) / CUT_SPLIT - 0.5) * h[b]
@@ -198,9 +201,16 @@ def accumulate(lattice, f, ids, patches, dose, planes, into):
     into : Histogram
         Updated.
     """
+    depths = np.empty(CUT_SPLIT * CUT_SPLIT)
+    _accumulate(lattice, f, ids, patches, dose, planes, (np.empty(6), np.empty(3), depths, np.empty(3)), into)
+
+
+@njit_bare
+def _accumulate(lattice, f, ids, patches, dose, planes, lent, into):
+    """Do the work of ``accumulate`` in arrays that it is lent."""
+    variation, centre, depths, x = lent
     h = lattice.step
     voxel = h[0] * h[1] * h[2]
-    variation, centre, depths = np.empty(6), np.empty(3), np.empty(CUT_SPLIT * CUT_SPLIT)
     for i in range(planes[0], planes[1]):
         centre[0] = lattice.origin[0] + i * h[0]
         for j in range(lattice.shape[1]):
@@ -214,14 +224,9 @@ def accumulate(lattice, f, ids, patches, dose, planes, into):
                 n = ids[i, j, k]
                 # A patch without a normal stands for a speck: the voxel counts as a whole.
                 if n >= 0 and (patches[n, 1] != 0.0 or patches[n, 2] != 0.0 or patches[n, 3] != 0.0):
-                    _cut_voxel(patches[n], h, centre, volume, dose, variation, depths, into)
+                    _cut_voxel(patches[n], h, centre, volume, dose, variation, depths, x, into)
                     continue
-                span = 0.0
-                for axis in range(3):
-                    edge = h[axis] / dose.lattice.step[axis]
-                    span += (variation[axis] * edge) ** 2 + (variation[axis + 3] * edge * edge) ** 2
-                split = min(int(math.sqrt(span) / into.span_gy) + 1, MOST_SPLIT)
-                _whole_voxel(h, centre, volume, split, dose, variation, into)
+                _whole_voxel(h, centre, volume, dose, variation, into)
 
 
 @njit

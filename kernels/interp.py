@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from kernels._jit import njit
+from kernels._jit import njit, njit_welded
 from kernels.types import Lattice
 
 
-@njit
+@njit_welded
 def trilinear(lattice, values, x, y, z, outside):
     """Return `values` at one point (mm); `outside` where the point lies beyond the outermost voxel faces.
 

@@ -6,16 +6,14 @@ mm from the voxel's centre, phi < 0 inside, n a unit vector and K the symmetric 
 curvature enters to first order as the mean of ``x.K.x / 2`` over the piece of the plane inside the box.
 """
 
-import numpy as np
-
-from kernels._jit import njit, njit_inline
+from kernels._jit import njit_bare, njit_welded
 
 # Lines across the box on which the surface is sampled: a rank-1 lattice, so that no two share a coordinate.
 LINES = 16
 _GENERATOR = 7
 
 
-@njit
+@njit_bare
 def fraction_of_alpha(alpha, m1, m2, m3):
     """Return the fraction of the unit box where ``m.x < alpha``; the m are positive and add up to one."""
     if alpha <= 0.0:
@@ -41,7 +39,7 @@ def fraction_of_alpha(alpha, m1, m2, m3):
     return v if alpha <= 0.5 else 1.0 - v
 
 
-@njit_inline
+@njit_welded
 def _weights(nx, ny, nz, hx, hy, hz):
     """Return the extent of the box along the normal and its three shares, none of them zero."""
     m1, m2, m3 = abs(nx) * hx + 1e-7, abs(ny) * hy + 1e-7, abs(nz) * hz + 1e-7
@@ -51,14 +49,14 @@ def _weights(nx, ny, nz, hx, hy, hz):
     return extent, m1 / total, m2 / total, m3 / total
 
 
-@njit
+@njit_bare
 def fraction_below(d, nx, ny, nz, hx, hy, hz):
     """Return the fraction of a box (edges h, mm) where ``d + n.x < 0``."""
     extent, m1, m2, m3 = _weights(nx, ny, nz, hx, hy, hz)
     return fraction_of_alpha(0.5 - d / extent, m1, m2, m3)
 
 
-@njit
+@njit_bare
 def distance_of_fraction(fraction, nx, ny, nz, hx, hy, hz):
     """Return d (mm) such that ``fraction_below(d, ...) == fraction``; the touching plane for 0 and 1."""
     extent, m1, m2, m3 = _weights(nx, ny, nz, hx, hy, hz)
@@ -79,13 +77,13 @@ def distance_of_fraction(fraction, nx, ny, nz, hx, hy, hz):
     return (0.5 - alpha) * extent
 
 
-@njit_inline
+@njit_welded
 def quadratic(K, x, y, z):
     """Return ``x.K.x / 2``."""
     return 0.5 * (K[0] * x * x + K[1] * y * y + K[2] * z * z) + K[3] * x * y + K[4] * x * z + K[5] * y * z
 
 
-@njit
+@njit_bare
 def sample_piece(d, nx, ny, nz, K, h, points):
     """Write to `points` (LINES, 3) where the surface crosses lines through the box; return how many and their area.
 
@@ -100,27 +98,24 @@ def sample_piece(d, nx, ny, nz, K, h, points):
     else:
         a, b, c, na, nb, nc = 2, 0, 1, nz, nx, ny
     count = 0
-    x = np.zeros(3)
     for n in range(LINES):
+        x = points[count]
         x[b] = ((n + 0.5) / LINES - 0.5) * h[b]
         x[c] = ((n * _GENERATOR % LINES + 0.5) / LINES - 0.5) * h[c]
         flat = -(d + nb * x[b] + nc * x[c]) / na
         x[a] = flat
         x[a] = flat - quadratic(K, x[0], x[1], x[2]) / na
-        if abs(x[a]) <= 0.5 * h[a]:
-            points[count, 0], points[count, 1], points[count, 2] = x[0], x[1], x[2]
-            count += 1
+        count += abs(x[a]) <= 0.5 * h[a]
     return count, h[b] * h[c] / (LINES * abs(na))
 
 
-@njit
+@njit_bare
 def bulge(d, nx, ny, nz, K, h, points):
     """Return the mean of ``x.K.x / 2`` over the piece of the plane ``d + n.x = 0`` inside the box, mm.
 
     A curved surface ``d' + n.x + x.K.x / 2 = 0`` cuts off the same fraction as the plane with ``d = d' + bulge``.
     """
-    flat = np.zeros(6)
-    count, _ = sample_piece(d, nx, ny, nz, flat, h, points)
+    count, _ = sample_piece(d, nx, ny, nz, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0), h, points)
     total = 0.0
     for n in range(count):
         # Only the tangential part counts: K n = 0.

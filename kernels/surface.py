@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from kernels._jit import njit, njit_inline
+from kernels._jit import njit, njit_bare, njit_welded
 from kernels.plane import LINES, bulge, distance_of_fraction
 
 # Columns of a patch: d, n (3), K (6): the model of ``kernels.plane`` about the voxel's centre; then the point where the
@@ -83,10 +83,24 @@ def list_cut(f, binary, pad, planes, out):
                     count += 1
 
 
-@njit_inline
+@njit
+def spread(own, cells, flags, reach, out):
+    """Set `out` (n,) for every cut voxel within `reach` voxels along each axis of one whose flag (n,) is set."""
+    for n in range(cells.shape[0]):
+        if flags[n]:
+            i, j, k = cells[n, 0], cells[n, 1], cells[n, 2]
+            for a in range(max(i - reach, 0), min(i + reach + 1, own.shape[0])):
+                for b in range(max(j - reach, 0), min(j + reach + 1, own.shape[1])):
+                    for c in range(max(k - reach, 0), min(k + reach + 1, own.shape[2])):
+                        if own[a, b, c] >= 0:
+                            out[own[a, b, c]] = True
+
+
+@njit_welded
 def _derivatives(f, i, j, k, stencils, out):
     """Write to `out` the smoothed value, gradient (3) and Hessian (xx, yy, zz, xy, xz, yz), per voxel."""
-    out[:] = 0.0
+    for n in range(10):
+        out[n] = 0.0
     wx, wy, wz = stencils
     rx, ry, rz = wx.shape[1] // 2, wy.shape[1] // 2, wz.shape[1] // 2
     for a in range(-rx, rx + 1):
@@ -117,7 +131,7 @@ def _derivatives(f, i, j, k, stencils, out):
         out[9] += w0 * yz1
 
 
-@njit
+@njit_bare
 def shape_operator(gx, gy, gz, hess, K):
     """Write to `K` the shape operator ``P H P / |g|`` of the level sets of a field; return its unit gradient.
 
@@ -139,7 +153,7 @@ def shape_operator(gx, gy, gz, hess, K):
     return nx, ny, nz
 
 
-@njit
+@njit_bare
 def parallel(K, d):
     """Turn, in place, the shape operator at distance `d` into that of the surface itself, ``K (1 - d K)^-1``."""
     trace = K[0] + K[1] + K[2]
@@ -165,7 +179,7 @@ def parallel(K, d):
     K[5] = (k5 - d * (trace * k5 - s5)) / det
 
 
-@njit
+@njit_bare
 def quantile_normal(p):
     """Return the quantile of the standard normal distribution by Newton on ``erf``, for 1e-6 < p < 1 - 1e-6."""
     x = 0.0
@@ -196,7 +210,13 @@ def fit_patches(f, binary, h, stencils, sigma, cells, rows, out):
     sigma : ndarray (3,)
         Their widths, mm.
     """
-    field, points = np.empty(10), np.empty((LINES, 3))
+    _fit_patches(f, binary, h, stencils, sigma, cells, rows, (np.empty(10), np.empty((LINES, 3))), out)
+
+
+@njit_bare
+def _fit_patches(f, binary, h, stencils, sigma, cells, rows, lent, out):
+    """Do the work of ``fit_patches`` in arrays that it is lent."""
+    field, points = lent
     for n in range(rows[0], rows[1]):
         i, j, k = cells[n, 0], cells[n, 1], cells[n, 2]
         _derivatives(f, i, j, k, stencils, field)
@@ -204,7 +224,8 @@ def fit_patches(f, binary, h, stencils, sigma, cells, rows, out):
         K = out[n, 4:10]
         if gx * gx + gy * gy + gz * gz < 1e-12:
             # No side is out: an isolated speck or a slit. A ball of the voxel's occupied volume stands for it.
-            out[n, :] = 0.0
+            for r in range(PATCH):
+                out[n, r] = 0.0
             out[n, 0] = -((f[i, j, k] * h[0] * h[1] * h[2] * 0.75 / math.pi) ** (1.0 / 3.0))
             continue
         field[4] /= -h[0] * h[0]
@@ -225,12 +246,14 @@ def fit_patches(f, binary, h, stencils, sigma, cells, rows, out):
             side = -1.0 if f[i, j, k] > 0.5 else 1.0
             if d * side < -0.5 * half:
                 d = side * half
-                K[:] = 0.0
+                for r in range(6):
+                    K[r] = 0.0
         else:
             flat = distance_of_fraction(f[i, j, k], nx, ny, nz, h[0], h[1], h[2])
             d = flat - bulge(flat, nx, ny, nz, K, h, points)
         parallel(K, d)
         out[n, 0], out[n, 1], out[n, 2], out[n, 3] = d, nx, ny, nz
-        out[n, OFFSET], out[n, OFFSET + 1], out[n, OFFSET + 2] = -d * nx, -d * ny, -d * nz
-        out[n, KIND:] = 0.0
-        out[n, SITE:] = out[n, OFFSET : OFFSET + 3]
+        for r in range(KIND, SITE):
+            out[n, r] = 0.0
+        for r in range(3):
+            out[n, OFFSET + r] = out[n, SITE + r] = -d * out[n, r + 1]

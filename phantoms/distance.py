@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.coverage import count_level, fraction_inside, sample_level
-from kernels.distance import Sites, measure, seed, sweep
-from kernels.edges import PLANE, find_edges, fit_planes, flatten, mark
-from kernels.surface import EMPTY, KIND, PATCH, count_cut, fit_patches, list_cut, stencil
+from kernels.distance import BESIDE, Sites, measure, seed, sweep
+from kernels.edges import FAR, NEAR, PLANE, SMOOTH, find_edges, fit_planes, flatten, mark, weigh
+from kernels.surface import EMPTY, KIND, PATCH, count_cut, fit_patches, list_cut, spread, stencil
 from kernels.threads import chunks, run_chunks
 from phantoms.grid import Grid
 from phantoms.structure import Structure
@@ -66,8 +66,11 @@ def has_surface(structure: Structure) -> bool:
     return bool((structure.occupancy > EMPTY).any())
 
 
-def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0, 0)) -> Surface:
-    """Return the surface of a structure on its own window, cropped and padded by at least `margin_voxels`."""
+def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0, 0), edges: bool = True) -> Surface:
+    """Return the surface of a structure on its own window, cropped and padded by at least `margin_voxels`.
+
+    Without `edges` it is smooth everywhere, which is enough to tell the side of a voxel that is occupied.
+    """
     smoothed = _is_digitised(structure.occupancy)
     step = np.asarray(structure.grid.spacing_mm)
     width = _SMOOTHING[smoothed] * max(float(np.cbrt(step.prod())), _FLOOR * float(step.max()))
@@ -100,7 +103,7 @@ def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0
     )
     own = np.full(grid.shape, -1, np.int32)
     own[tuple(cells.T)] = np.arange(len(cells), dtype=np.int32)
-    if not smoothed:
+    if edges and not smoothed:
         _sharpen(f, own, h, cells, patches)
     return Surface(grid, f, own, cells, patches)
 
@@ -109,16 +112,25 @@ def _sharpen(
     f: np.ndarray, own: np.ndarray, h: tuple[float, float, float], cells: np.ndarray, patches: np.ndarray
 ) -> None:
     """Restore, in `patches`, the edges and corners that smoothing rounded."""
-    rows = chunks(len(cells), 512)
-    zone, planes = np.zeros(len(cells), bool), np.empty((len(cells), 3, PLANE))
-    run_chunks(lambda lo, hi: mark(own, cells, patches, h, (lo, hi), zone), rows)
-    if not zone.any():
+    rows, count = chunks(len(cells), 512), len(cells)
+    curved, zone = np.zeros(count, bool), np.zeros(count, bool)
+    run_chunks(lambda lo, hi: mark(patches, h, (lo, hi), curved), rows)
+    if not curved.any():
         return
-    run_chunks(lambda lo, hi: fit_planes(f, own, h, cells, patches, zone, (lo, hi), planes), rows)
-    run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, zone, (lo, hi), patches), rows)
-    wedges = patches[:, KIND] > 0.0
-    if wedges.any():
-        run_chunks(lambda lo, hi: flatten(f, own, h, cells, planes, zone, (lo, hi), wedges, patches), rows)
+    spread(own, cells, curved, NEAR, zone)
+    misfit, planes = np.empty(count), np.empty((count, 3, PLANE))
+    run_chunks(lambda lo, hi: weigh(f, cells, patches, h, zone, (lo, hi), misfit), rows)
+    near = np.zeros(count, bool)
+    spread(own, cells, misfit > SMOOTH, FAR, near)
+    near &= zone
+    if not near.any():
+        return
+    run_chunks(lambda lo, hi: fit_planes(f, own, h, cells, patches, near, (lo, hi), planes), rows)
+    run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, misfit, (lo, hi), patches), rows)
+    beside = np.zeros(count, bool)
+    spread(own, cells, patches[:, KIND] > 0.0, FAR, beside)
+    beside &= zone
+    run_chunks(lambda lo, hi: flatten(f, own, h, cells, planes, beside, (lo, hi), patches), rows)
 
 
 def distance_field(structure: Structure, reach_mm: float) -> Volume:
@@ -149,7 +161,9 @@ def transform(surface: Surface, reach_mm: float) -> np.ndarray:
     h, shape, cells = surface.grid.spacing_mm, surface.grid.shape, surface.cells
     own, points, origins = surface.own, np.empty((len(cells), 3)), np.empty((len(cells), 3))
     seed(cells, surface.patches, h, points, origins)
-    sites = Sites(cells, surface.patches, points, origins)
+    sharp = np.zeros(len(cells), bool)
+    spread(own, cells, surface.patches[:, KIND] > 0.0, BESIDE, sharp)
+    sites = Sites(cells, surface.patches, points, origins, sharp)
     ids = own.copy()
     for axis in (2, 1, 0):
         rows = chunks(shape[1 if axis == 0 else 0], _PLANES)

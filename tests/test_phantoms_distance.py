@@ -45,6 +45,7 @@ def test_fraction_of_a_box_below_a_plane_equals_counting():
     ],
 )
 def test_margin_volume_is_that_of_the_exact_offset_body(shape, rotation, voxel):
+    """Where the voxels are coarse for the curvature a few patches are taken for edges: that must do no harm either."""
     for shift in SHIFTS:
         body = structure(shape, voxel, shift, rotation=rotation)
         field = distance_field(body, 10.0)
@@ -52,7 +53,7 @@ def test_margin_volume_is_that_of_the_exact_offset_body(shape, rotation, voxel):
             if shape.volume_mm3(0) == torus(12, 4).volume_mm3(0) and margin > 5:
                 continue  # the hole closes: Pappus no longer holds
             volume = occupancy_of(field, margin).sum(dtype=float) * field.grid.voxel_cc * 1000
-            assert volume == pytest.approx(shape.volume_mm3(margin), rel=0.003)
+            assert volume == pytest.approx(shape.volume_mm3(margin), rel=0.0015)
 
 
 @pytest.mark.parametrize(("voxel", "oblique"), [((1, 1, 1), 0.003), ((1, 1, 2), 0.007)])
@@ -86,22 +87,23 @@ def test_the_fraction_below_planes_equals_counting_and_its_slopes_differences():
     points = at + rng.uniform(-0.5, 0.5, (400_000, 3)) * h
 
     def told(planes, row):
-        return fraction_below_all(planes, len(planes), at, h, np.empty((3, 3)), np.empty(3), row)
+        return fraction_below_all(planes, len(planes), at, h, np.empty((3, 6)), row)
 
-    for count in (1, 2, 3):
-        for _ in range(5):
+    for count, documented in ((1, 0.007), (2, 0.015), (3, 0.015)):
+        misses = []
+        for _ in range(40):
             n = rng.normal(size=(count, 3))
             n /= np.linalg.norm(n, axis=1)[:, None]
             planes = np.array([[rng.uniform(-0.4, 0.1), *v, *flat] for v in n])
             row, spare = np.empty(4 * count), np.empty(4 * count)
             counted = np.mean((planes[:, 0, None] + n @ points.T < 0).all(axis=0))
-            # Exact to a percent for one plane; sub-voxels take several planes for independent of each other.
-            assert told(planes, row) == pytest.approx(counted, abs=0.01 if count == 1 else 0.03)
+            misses.append(told(planes, row) - counted)
             for p in range(count):
                 up, down = planes.copy(), planes.copy()
                 up[p, 0] += 1e-4
                 down[p, 0] -= 1e-4
                 assert row[4 * p] == pytest.approx((told(up, spare) - told(down, spare)) / 2e-4, abs=0.02)
+        assert np.sqrt(np.mean(np.square(misses))) < documented
     assert told(np.array([[9.0, 1, 0, 0, *flat]]), np.empty(4)) == 0.0
     assert told(np.array([[-9.0, 1, 0, 0, *flat]]), np.empty(4)) == 1.0
 
@@ -114,10 +116,6 @@ def test_every_patch_of_an_oblique_box_lies_on_it_and_its_edges_are_wedges():
     beside = (np.abs(np.abs(sites) - half) < 0.3).sum(axis=1)
     assert (surface.patches[beside >= 2, KIND] > 0).mean() > 0.9
     assert (surface.patches[beside == 0, KIND] > 0).sum() == 0
-
-
-def test_a_sphere_has_no_edges():
-    assert not surface_of(structure(sphere(4.93), (1, 1, 1), (0.31, 0.12, -0.23))).patches[:, KIND].any()
 
 
 def test_the_distance_of_a_box_is_exact():
@@ -187,8 +185,9 @@ def test_a_single_voxel_grows_into_a_ball():
     assert expand(speck, 5.0).volume_cc == pytest.approx(4 / 3 * np.pi * (5 + own) ** 3 / 1000, rel=0.005)
 
 
-def test_result_does_not_depend_on_threads(monkeypatch):
-    body = structure(ellipsoid(5, 7, 11), (1, 1, 1), (0.1, 0.2, 0.3))
+@pytest.mark.parametrize("shape", [ellipsoid(5, 7, 11), box(5, 7, 9)])
+def test_result_does_not_depend_on_threads(monkeypatch, shape):
+    body = structure(shape, (1, 1, 1), (0.1, 0.2, 0.3), rotation=turn(4))
     found = []
     for threads in ("1", "2"):
         monkeypatch.setenv("LACUNA_THREADS", threads)

@@ -14,7 +14,8 @@ from phantoms.volume import Volume
 # Bins of the histogram between 0 and the maximum dose, and the planes of voxels that share a partial histogram.
 _BINS = 8192
 _PLANES = 16
-# Share of the maximum dose that a sub-voxel may span; coarser for structures with many voxels, where it averages out.
+# Share of the maximum dose that a sub-voxel may span along an axis; coarser for structures with many voxels, where it
+# averages out.
 _SPAN, _SPAN_LARGE, _LARGE = 0.03, 0.06, 50_000
 # A peak between two dose voxels may be higher than both.
 _HEADROOM = 1.1
@@ -108,7 +109,7 @@ def dvh(dose: Volume, structure: Structure) -> Dvh:
     volume_cc = structure.volume_cc
     if volume_cc <= 0.0:
         raise ValueError(f"structure {structure.name} is empty: it has no dose-volume histogram")
-    surface = surface_of(structure)
+    surface = surface_of(structure, edges=False)
     # Slivers carry no weight worth telling but would set minimum and maximum.
     least = EMPTY if has_surface(structure) else 0.0
     f, here = np.where(surface.occupancy > least, surface.occupancy, np.float32(0)), surface.grid.lattice

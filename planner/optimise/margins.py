@@ -11,7 +11,8 @@ def expand(structure: Structure, mm: float, name: str | None = None, within: Str
 
     The distance starts at the sub-voxel surface of the occupancy. For shapes from 0.5 cc, margins of 1 to 10 mm and
     fractional occupancy the volume of the result is right to 0.3 %; on voxels of 1 x 1 x 2 mm to 0.7 % for oblique
-    boxes. A binary mask adds the error of its own volume.
+    boxes. A binary mask adds the error of its own volume, and its edges stay rounded: oblique boxes end up to 4.4 % too
+    small at 10 cc, 7 % at 3 cc and 13 % at 0.5 cc.
 
     Parameters
     ----------
