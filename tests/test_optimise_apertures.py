@@ -5,6 +5,7 @@ import pytest
 from oracles_planning import machine
 
 from planner import library
+from planner.optimise.aperture_size import Smallness
 from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2, leaf_borders_mm
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.beam_list import Leaves, OpenField, weighted_beam
@@ -86,3 +87,24 @@ def test_a_collimator_without_offset_is_taken_as_it_is():
     where = ApertureMap.of(beams()[:1], np.array([0]), linac)
     at = ApertureSet(np.full((1, 8), -4.0), np.full((1, 8), 6.0), np.array([[-5.0, 5.0]]), np.array([2.0]))
     assert where.forward(at).sum() == pytest.approx(2.0 * 10 * 10 / 2.5)
+
+
+def test_gradient_of_what_apertures_miss_in_area():
+    small = Smallness(leaf_borders_mm(STX), 150.0, 0.7)
+    at = apertures(len(STX.leaf_width_mm.value), seed=5)
+    zero = ApertureSet(*(np.zeros(part.shape) for part in at.parts))
+    assert small.evaluate(at, zero) > 0
+    assert Smallness(leaf_borders_mm(STX), 1.0, 0.7).evaluate(at, zero) == 0.0
+    step = 1e-5
+    for name in ("left_mm", "right_mm", "jaw_mm"):
+        part, derivative = getattr(at, name), getattr(zero, name)
+        for place in np.argwhere(np.ones(part.shape, bool)):
+            up, down = part.copy(), part.copy()
+            up[tuple(place)] += step
+            down[tuple(place)] -= step
+            ends = [small.evaluate(replace(at, **{name: moved}), zero_like(at)) for moved in (up, down)]
+            assert derivative[tuple(place)] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=1e-7)
+
+
+def zero_like(of):
+    return ApertureSet(*(np.zeros(part.shape) for part in of.parts))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from planner import library
-from planner.optimise.sequencing import apertures_of, best_opening, openings
+from planner.optimise.sequencing import apertures_of, best_opening, by_leaf_pair, openings
 from planner.treatment.beam import BixelGrid
 from planner.treatment.machine import Machine
 
@@ -59,15 +59,30 @@ def test_nothing_comes_of_nothing():
     assert openings(-np.ones((5, 4)), 3) == []
 
 
+def test_small_openings_are_passed_over():
+    truth = np.zeros((20, 6))
+    truth[3:9, 1:4], truth[9:11, 4] = 1.0, 5.0
+    assert best_opening(truth).level == 5.0
+    assert np.count_nonzero(best_opening(truth, 10).plane(20)) >= 10
+
+
+def test_fluence_before_leaf_pairs():
+    """Outer pairs of 5 mm see two rows of 2.5 mm, inner ones one."""
+    first = 14 - 1  # pairs of 5 mm lie below -40 mm
+    grid = BixelGrid((-10.0, -45.0), (1.0, 2.5), np.ones((20, 4), bool))
+    fluence = np.arange(4) * np.ones((20, 1))
+    seen, pairs = by_leaf_pair(fluence, grid, STX)
+    assert pairs.tolist() == [first, first + 1, first + 2]
+    assert np.allclose(seen, [0.5, 2.0, 3.0])
+
+
 def test_tips_jaws_and_closed_pairs():
-    """Rows of bixels half as high as outer leaves; a closed row between open ones stands in the middle of them."""
-    grid = BixelGrid((-10.0, -5.0), (1.0, 2.5), np.ones((20, 4), bool))
+    """A closed pair between open ones stands in the middle of the aperture."""
     fluence = np.zeros((20, 4))
     fluence[4:10, 0], fluence[6:14, 2] = 1.0, 1.0
-    got = apertures_of(openings(fluence, 1), grid, STX)
     first = 30 - 2  # the pair whose lower border is at -5 mm: 30 pairs lie below 0
-    assert got.left_mm[0, first] == -6.0
-    assert got.right_mm[0, first] == 0.0
+    got = apertures_of(openings(fluence, 1), first + np.arange(4), np.arange(21.0) - 10, STX)
+    assert (got.left_mm[0, first], got.right_mm[0, first]) == (-6.0, 0.0)
     assert (got.left_mm[0, first + 2], got.right_mm[0, first + 2]) == (-4.0, 4.0)
     assert tuple(got.jaw_mm[0]) == (-5.0, 2.5)
     gaps = got.right_mm - got.left_mm

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.optimize import Bounds, minimize
 
 from planner.engines.base import Influence
-from planner.optimise.apertures import ApertureMap, ApertureSet
+from planner.optimise.aperture_size import Smallness
+from planner.optimise.apertures import ApertureMap, ApertureSet, leaf_borders_mm
 from planner.optimise.leaf_limits import SPARE_MU, Motion, has_y_jaws, limits_of, mu_bounds, permitted
 from planner.optimise.objectives import Objective
 from planner.treatment.machine import Machine
@@ -112,21 +113,41 @@ def search(
     for objective, most in stages:
         room = room_of(now, where, machine, motion, leaves)
         scale = _MU_STEP * float(now.mu.mean())
+        before, _ = objective.evaluate(influence.forward(where.forward(now)))
+        small = Smallness(leaf_borders_mm(machine), limits_of(machine).minimum_segment_area_mm2.value, before)
+        function = _Function(influence, where, objective, small, now, room, scale)
 
-        def evaluate(
-            x: np.ndarray, base: ApertureSet = now, room: Room = room, scale: float = scale, goal: Objective = objective
-        ) -> tuple[float, np.ndarray]:
+        def evaluate(x: np.ndarray, function: _Function = function) -> tuple[float, np.ndarray]:
             nonlocal count
             count += 1
-            at = _unpacked(x, base, room, scale)
-            value, by_dose = goal.evaluate(influence.forward(where.forward(at)))
+            value, gradient = function.evaluate(x)
             progress(count, value)
-            return value, _packed(where.backward(at, influence.adjoint(by_dose)), room, 1.0 / scale)
+            return value, gradient
 
         x = _minimised(evaluate, _packed(now, room, scale), room, scale, most)
         now = permitted(_unpacked(x, now, room, scale), machine, motion)
     value, _ = stages[-1][0].evaluate(influence.forward(where.forward(now)))
     return Search(now, value, count)
+
+
+@dataclass(frozen=True, eq=False)
+class _Function:
+    """What one stage minimises, as a function of the vector of what may change."""
+
+    influence: Influence
+    where: ApertureMap
+    objective: Objective
+    small: Smallness
+    base: ApertureSet
+    room: Room
+    scale: float
+
+    def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        at = _unpacked(x, self.base, self.room, self.scale)
+        value, by_dose = self.objective.evaluate(self.influence.forward(self.where.forward(at)))
+        gradient = self.where.backward(at, self.influence.adjoint(by_dose))
+        value += self.small.evaluate(at, gradient)
+        return value, _packed(gradient, self.room, 1.0 / self.scale)
 
 
 def _packed(of: ApertureSet, room: Room, scale: float) -> np.ndarray:

@@ -13,11 +13,11 @@ from planner.optimise.control_points import delivery_of, fine_beams, motion_of, 
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
 from planner.optimise.goals import objective_of
-from planner.optimise.leaf_limits import SPARE_MU, Motion, mu_bounds
+from planner.optimise.leaf_limits import SPARE_MU, Motion, limits_of, mu_bounds
 from planner.optimise.objectives import Objective
 from planner.optimise.planning import PlanRequest, checked_target, goal_organs, normalisation_factor, scaled
 from planner.optimise.sampling import Samples, sample
-from planner.optimise.sequencing import apertures_of, openings
+from planner.optimise.sequencing import apertures_of, by_leaf_pair, openings
 from planner.treatment.beam import Beam
 from planner.treatment.beam_list import delivered_beams
 from planner.treatment.delivery import Delivery
@@ -47,12 +47,16 @@ class ApertureEffort:
     stages : tuple of int
         The most evaluations of each stage of the search; after each one apertures are made to fit the machine.
     weights : int
-        The most evaluations where monitor units alone change.
+        The most evaluations where monitor units alone change: of conformal apertures, and before the search where
+        fields have several segments.
+    segments : int
+        By how much more the stages may evaluate where fields have several segments: few beams, slowly found.
     """
 
     fluence: int = 50
     stages: tuple[int, ...] = (40, 30)
     weights: int = 40
+    segments: int = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,15 +172,17 @@ def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_
 def _sequenced(case: _Case, weights: np.ndarray) -> _Points:
     """Return the control points that come nearest to a fluence."""
     arcs, machine = case.request.technique.arcs is not None, case.request.machine
+    smallest, widths = limits_of(machine).minimum_segment_area_mm2.value, np.array(machine.leaf_width_mm.value)
     beam_of, parts = [], []
     for n, (beam, part) in enumerate(zip(case.beams, case.influence.beam_slices, strict=True)):
-        plane = weights[part].reshape(beam.bixels.open.shape)
-        found = openings(plane, 1 if arcs else case.shaping.segments)
+        plane, pairs = by_leaf_pair(weights[part].reshape(beam.bixels.open.shape), beam.bixels, machine)
+        least = int(smallest / (beam.bixels.size_mm[0] * widths[pairs].max()))
+        found = openings(plane, 1 if arcs else case.shaping.segments, least)
         if arcs and not found:
             # An arc cannot leave out a control point: the least monitor units, for the search to make something of.
             found = [replace(opening, level=0.0) for opening in openings(np.ones_like(plane), 1)]
         if found:
-            parts.append(apertures_of(found, beam.bixels, machine))
+            parts.append(apertures_of(found, pairs, beam.bixels.edges_mm[0], machine))
             beam_of += [n] * len(found)
     if not parts:
         raise PlanningError("the optimised fluence is zero everywhere: no aperture can be made from it")
@@ -186,22 +192,31 @@ def _sequenced(case: _Case, weights: np.ndarray) -> _Points:
 
 def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Progress) -> tuple[_Points, Search]:
     """Return the control points found and what the last stage of the search says, with the evaluations of all."""
-    leaves = case.shaping.shape == "optimised"
-    stages = [(most, False) for most in (effort.stages if leaves else (effort.weights,))]
-    if case.accurate is not None:
-        stages += [(case.request.effort.correction_evaluations, True)] * case.request.effort.corrections
+    stages = _stages(case, effort)
     points, evaluations, influence = start, 0, case.influence
     machine = case.request.machine
-    for most, correct in stages:
+    for most, leaves, correct in stages:
         if correct:
             influence = Corrected(case.influence, _offset(case, points))
         where = ApertureMap.of(case.beams, points.beam_of, machine)
         goal, motion = [(case.objective, most)], points.motion
         found = search(influence, where, goal, points.apertures, machine, motion, leaves=leaves, progress=progress)
         points, evaluations = replace(points, apertures=found.apertures), evaluations + found.evaluations
-        if not correct:
+        if leaves and not correct:
             points = _worth_while(case, points)
     return points, replace(found, evaluations=evaluations)
+
+
+def _stages(case: _Case, effort: ApertureEffort) -> list[tuple[int, bool, bool]]:
+    """Return evaluations, whether leaves move, and whether the dose is corrected beforehand, of each stage."""
+    corrections = case.request.effort.corrections if case.accurate is not None else 0
+    last = case.request.effort.correction_evaluations
+    if case.shaping.shape == "conformal":
+        return [(effort.weights, False, False)] + [(last, False, True)] * corrections
+    if case.request.technique.arcs is not None:
+        return [(most, True, False) for most in effort.stages] + [(last, True, True)] * corrections
+    stages = [(effort.segments * most, True, False) for most in effort.stages]
+    return [(effort.weights, False, False), *stages] + [(effort.segments * last, True, True)] * corrections
 
 
 def _worth_while(case: _Case, points: _Points) -> _Points:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from planner.optimise.apertures import ApertureSet, leaf_borders_mm
+from planner.optimise.leaf_limits import limits_of
 from planner.treatment.beam import BixelGrid
 from planner.treatment.machine import Machine
 
@@ -42,8 +43,11 @@ class Opening:
         return self.level * ((at >= self.first) & (at < self.last))
 
 
-def best_opening(fluence: np.ndarray) -> Opening:
-    """Return the opening that is nearest to a fluence (columns along X, rows), which may be negative in places."""
+def best_opening(fluence: np.ndarray, least: int = 1) -> Opening:
+    """Return the opening of at least so many bixels that is nearest to a fluence (columns along X, rows).
+
+    The fluence may be negative in places. Nothing is open if nothing is gained.
+    """
     top = float(fluence.max(initial=0.0))
     rows = fluence.shape[1]
     best = Opening(np.zeros(rows, int), np.zeros(rows, int), 0.0, 0.0)
@@ -54,7 +58,7 @@ def best_opening(fluence: np.ndarray) -> Opening:
         at = np.arange(len(fluence))[:, None]
         inside = (at >= first) & (at < last)
         total, count = float(fluence[inside].sum()), int(inside.sum())
-        if count and total > 0.0 and total**2 / count > best.gain:
+        if count >= least and total > 0.0 and total**2 / count > best.gain:
             best = Opening(first, last, total / count, total**2 / count)
     return best
 
@@ -76,12 +80,15 @@ def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return first, last, best
 
 
-def openings(fluence: np.ndarray, most: int) -> list[Opening]:
-    """Return up to `most` openings whose sum is near a fluence (columns, rows), as long as each gains something."""
+def openings(fluence: np.ndarray, most: int, least: int = 1) -> list[Opening]:
+    """Return up to `most` openings whose sum is near a fluence (columns, rows), as long as each gains something.
+
+    Each opens at least `least` bixels.
+    """
     rest, found = np.array(fluence, float), []
     enough = 1e-3 * float((rest**2).sum())
     for _ in range(most):
-        opening = best_opening(rest)
+        opening = best_opening(rest, least)
         if opening.gain <= enough:
             break
         found.append(opening)
@@ -89,33 +96,48 @@ def openings(fluence: np.ndarray, most: int) -> list[Opening]:
     return found
 
 
-def apertures_of(found: list[Opening], grid: BixelGrid, machine: Machine) -> ApertureSet:
-    """Return openings as leaf tips and jaws; every pair that shows any open row opens over all of its rows' runs.
+def by_leaf_pair(fluence: np.ndarray, grid: BixelGrid, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean fluence before each leaf pair that meets a grid, (columns, pairs that do), and their numbers.
+
+    Parameters
+    ----------
+    fluence : ndarray (columns, rows)
+    grid : BixelGrid
+    machine : Machine
+    """
+    borders, y = leaf_borders_mm(machine), grid.edges_mm[1]
+    height = np.minimum(borders[1:, None], y[1:]) - np.maximum(borders[:-1, None], y[:-1])
+    height = np.where(height > 1e-6, height, 0.0)
+    pairs = np.flatnonzero(height.any(axis=1))
+    share = height[pairs] / height[pairs].sum(axis=1, keepdims=True)
+    return fluence @ share.T, pairs
+
+
+def apertures_of(found: list[Opening], pairs: np.ndarray, x_mm: np.ndarray, machine: Machine) -> ApertureSet:
+    """Return openings of leaf pairs as leaf tips and jaws.
 
     Pairs without an opening are closed to the least gap in the middle of the aperture; jaws stand at the outermost
     open pairs.
+
+    Parameters
+    ----------
+    found : list of Opening
+        Their rows are leaf pairs.
+    pairs : ndarray of int (rows,)
+        Numbers of those pairs, one after another.
+    x_mm : ndarray (columns + 1,)
+        Borders of the columns.
+    machine : Machine
     """
-    assert machine.delivery is not None
-    borders, gap = leaf_borders_mm(machine), machine.delivery.minimum_gap_mm.value
-    x, y = grid.edges_mm
-    shows = (np.minimum(borders[1:, None], y[1:]) - np.maximum(borders[:-1, None], y[:-1])) > 1e-6
-    parts = [_tips(opening, x, shows) for opening in found]
-    left, right = (np.array([part[k] for part in parts]) for k in range(2))
-    jaw = np.empty((len(found), 2))
-    for n, (low, high) in enumerate(zip(left, right, strict=True)):
-        used = np.flatnonzero(low < high)
+    borders, gap = leaf_borders_mm(machine), limits_of(machine).minimum_gap_mm.value
+    shape = (len(found), len(borders) - 1)
+    left, right, jaw = np.zeros(shape), np.zeros(shape), np.empty((len(found), 2))
+    for n, opening in enumerate(found):
+        opened = opening.last > opening.first
+        low, high, used = x_mm[opening.first[opened]], x_mm[opening.last[opened]], pairs[opened]
         jaw[n] = borders[used[0]], borders[used[-1] + 1]
-        middle = float(np.average(0.5 * (low + high)[used], weights=(high - low)[used]))
-        closed = high - low < gap
-        centre = np.where(low < high, 0.5 * (low + high), middle)
-        left[n], right[n] = np.where(closed, centre - 0.5 * gap, low), np.where(closed, centre + 0.5 * gap, high)
+        centre = np.full(shape[1], np.average(0.5 * (low + high), weights=high - low))
+        width = np.full(shape[1], gap)
+        centre[used], width[used] = 0.5 * (low + high), np.maximum(high - low, gap)
+        left[n], right[n] = centre - 0.5 * width, centre + 0.5 * width
     return ApertureSet(left, right, jaw, np.array([opening.level for opening in found]))
-
-
-def _tips(opening: Opening, x: np.ndarray, shows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tips of each pair; (0, 0) for a closed one."""
-    open_rows = shows & (opening.last > opening.first)
-    used = open_rows.any(axis=1)
-    low = np.where(open_rows, x[opening.first], np.inf).min(axis=1)
-    high = np.where(open_rows, x[opening.last], -np.inf).max(axis=1)
-    return np.where(used, low, 0.0), np.where(used, high, 0.0)
