@@ -4,14 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ball_patients import ball
 from hand_made import arc, arcs_on, fields_on, machine_named, spoilt
 
 from phantoms.grid import Grid
+from phantoms.structure import Role
 from phantoms.volume import Quantity, Volume
 from planner import library
 from planner.engines.registry import engine_named
 from planner.evaluate.deliverability import machine_violations
-from planner.evaluate.recompute import dose_difference, recomputed, turning
+from planner.evaluate.recompute import dose_difference, in_body, recomputed, turning
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.delivery import Delivery
 from planner.treatment.dose import Dose
@@ -88,3 +90,11 @@ def test_leaves_of_a_turning_arc_move_evenly():
     other = turning(Delivery("truebeam-stx", "by hand", (backwards,)), 5.0).beams[0].control_points
     np.testing.assert_allclose([p.gantry_deg for p in other], [p.gantry_deg for p in found][::-1])
     np.testing.assert_allclose([p.right_mm[middle] for p in other], [20.0, 17.5, 12.5, 10.0])
+
+
+def test_outside_of_the_body_there_is_no_dose():
+    body = ball("external", Role.EXTERNAL, GRID, (0, 0, 0), 30.0)
+    everywhere = Volume(GRID, np.full(GRID.shape, 2.0), Quantity.DOSE)
+    found = in_body(Dose(everywhere, "cone", False, deviation=everywhere), body)
+    for part in (found.volume, found.deviation):
+        np.testing.assert_array_equal(part.data, np.where(body.occupancy > 0, 2.0, 0.0))

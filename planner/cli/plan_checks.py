@@ -14,7 +14,7 @@ from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
-from planner.evaluate.recompute import DoseDifference, dose_difference, recomputed, turning
+from planner.evaluate.recompute import DoseDifference, dose_difference, in_body, recomputed, turning
 from planner.io.nifti import read_volume
 from planner.io.plan_folder import SavedPlan, read_plan
 from planner.treatment.dose import Dose
@@ -106,8 +106,10 @@ def show(found: Mapping[str, Any]) -> None:
         f"delivery: {made['mu_per_fraction']:.0f} MU, beam on {made['beam_on_s']:.0f} s, in all "
         f"{made['delivery_s']:.0f} s a fraction"
     )
-    count = len(violations["machine"]) + len(violations["clinical"])
-    typer.echo(f"{found['folder']}: " + ("passed" if found["passed"] else f"NOT PASSED, {count} limits violated"))
+    misses = [f"{len(violations[kind])} {kind} limits violated" for kind in ("machine", "clinical") if violations[kind]]
+    if "dose" in found and not found["dose"]["agrees"]:
+        misses.append("the dose is not that of the apertures")
+    typer.echo(f"{found['folder']}: " + ("passed" if found["passed"] else f"NOT PASSED, {', '.join(misses)}"))
 
 
 def _quality(plan: SavedPlan, machine: Machine, folder: Path, request: CheckRequest) -> PlanQuality:
@@ -140,6 +142,7 @@ def _recomputed(plan: SavedPlan, machine: Machine, folder: Path, request: CheckR
         )
     except ValueError as error:
         raise InputError(folder / "plan.json", "beams", str(error)) from None
+    again = in_body(again, plan.structures["external"])
     stated = Dose(plan.dose, made.engine, made.field_ignored, made.uncertainty)
     rules = library.load("evaluation", "dose-agreement", DoseAgreement)
     return dose_difference(stated, again, plan.about.dose_gy, rules)

@@ -18,7 +18,6 @@ from planner.cli.doses import DENSEST_G_CM3
 from planner.io.nifti import read_structure, read_volume
 from planner.io.plan_file import InputFile
 from planner.optimise.margins import expand
-from planner.timeline.practice import THINNEST_IN_BODY
 from planner.treatment.errors import InputError
 
 USUAL_GRID_MM = 2.0
@@ -102,8 +101,14 @@ def named_organs(given: list[str]) -> dict[str, Path]:
     return found
 
 
-def read_case(inputs: PlanInputs) -> PlanCase:
+def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
     """Return the case of files.
+
+    Parameters
+    ----------
+    inputs : PlanInputs
+    thinnest_g_cm3 : float
+        The body counts as at least as dense as this.
 
     Raises
     ------
@@ -134,7 +139,7 @@ def read_case(inputs: PlanInputs) -> PlanCase:
     if inputs.external is not None:
         paths["external"] = inputs.external
     return PlanCase(
-        density=_on_dose_grid(density, structures["external"], inputs.grid_mm),
+        density=_on_dose_grid(density, structures["external"], inputs.grid_mm, thinnest_g_cm3),
         structures=structures,
         targets={"gtv": target, "ptv": ptv},
         files={name: InputFile(path=str(path.resolve()), sha256=_sha256(path)) for name, path in paths.items()},
@@ -212,8 +217,8 @@ def _check_overlap(structure: Structure, grid: Grid, path: Path, density: Path) 
         raise InputError(path, "", f"does not overlap {density.name}: wrong pair, or another frame of reference?")
 
 
-def _on_dose_grid(density: Volume, external: Structure, grid_mm: float | None) -> Volume:
-    """Return the density on the dose grid, with the air inside the body as dense as kernel engines need it."""
+def _on_dose_grid(density: Volume, external: Structure, grid_mm: float | None, thinnest_g_cm3: float) -> Volume:
+    """Return the density on the dose grid, with the air inside the body as dense as the engine needs it."""
     own = density.grid.spacing_mm
     if grid_mm is None and min(own) >= FINEST_MM and max(own) <= COARSEST_MM:
         grid = density.grid
@@ -223,7 +228,7 @@ def _on_dose_grid(density: Volume, external: Structure, grid_mm: float | None) -
         raise InputError("--grid-mm", "", f"gives {math.prod(grid.shape)} voxels, more than {MOST_VOXELS}")
     there = density if grid == density.grid else averaged(density, grid)
     body = external.on(grid) >= 0.5
-    raised = np.where(body, np.maximum(there.data, np.float32(THINNEST_IN_BODY)), there.data)
+    raised = np.where(body, np.maximum(there.data, np.float32(thinnest_g_cm3)), there.data)
     return Volume(grid, raised, Quantity.DENSITY)
 
 

@@ -18,11 +18,13 @@ from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.deliverability import Violation
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
+from planner.evaluate.recompute import in_body
 from planner.io.plan_file import PlanFile, Provenance, plain_facts
 from planner.io.plan_folder import SavedPlan, plan_folder, refuse_foreign, write_metrics, write_plan
 from planner.optimise.deliverable import make_deliverable
 from planner.optimise.planning import Effort, PlanRequest
 from planner.report.plan_page import Shown, write_plan_page
+from planner.timeline.practice import THINNEST_IN_BODY
 from planner.treatment.delivery import Delivery
 from planner.treatment.errors import InputError, unknown_name
 from planner.treatment.machine import Machine
@@ -94,11 +96,13 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
     began = time.monotonic()
     refuse_foreign(out)
     names = _resolved(wanted)
-    case = read_case(inputs)
+    # Only a reference engine gives dose in thin air; see `planner.timeline.practice`.
+    case = read_case(inputs, 0.0 if Capability.REFERENCE in names.engine.can else THINNEST_IN_BODY)
     with _progress(f"{wanted.technique} on {wanted.machine}") as tell:
         plan, delivery = make_deliverable(
             _request(case, names), names.engine, tell, fast=names.fast, corrector=names.corrector
         )
+    plan = replace(plan, dose=in_body(plan.dose, case.structures["external"]))
     planned = Planned(delivery, names.machine, names.prescription, plan.dose.volume, case.structures, case.targets)
     histograms = Histograms(plan.dose.volume)
     quality = plan_quality(planned, histograms, scenarios=True)

@@ -102,6 +102,20 @@ def recomputed(
     return engine.dose(density, beams, weights, machine, ignore_field=ignore_field, region=region)
 
 
+def in_body(dose: Dose, external: Structure) -> Dose:
+    """Return a dose with none outside of the body.
+
+    The dose of single electrons in air is large and noisy, and nobody's.
+    """
+    body = external.on(dose.volume.grid) > 0
+
+    def masked(part: Volume) -> Volume:
+        return Volume(part.grid, np.where(body, part.data, np.float32(0.0)), part.quantity)
+
+    deviation = None if dose.deviation is None else masked(dose.deviation)
+    return replace(dose, volume=masked(dose.volume), deviation=deviation)
+
+
 def dose_difference(stated: Dose, again: Dose, prescription_gy: float, rules: DoseAgreement) -> DoseDifference:
     """Return how a recomputed dose differs from a stated one.
 

@@ -109,7 +109,7 @@ def read_plan(folder: Path) -> SavedPlan:
         name = path.name.removesuffix(".nii.gz")
         role = Role.TARGET if name in TARGETS else Role.EXTERNAL if name == "external" else Role.ORGAN
         found[name] = read_structure(path, name=name, role=role)
-    for name in TARGETS:
+    for name in (*TARGETS, "external"):
         if name not in found:
             raise InputError(folder / STRUCTURES / f"{name}.nii.gz", "", "no such file")
     return SavedPlan(
