@@ -61,6 +61,15 @@ class Patch:
         """Return the radius of a unit form in the direction of each sub-voxel."""
         return form.radius(self.offset, self.length)
 
+    def beyond(self, wall_mm: np.ndarray) -> np.ndarray:
+        """Return the distance of the sub-voxels beyond a wall about the point, along their own rays.
+
+        A ramp of occupancy across a curved wall holds more outside than it lacks inside: the wall is drawn in by what
+        makes up for it on a ball, so that the volume within the wall is that of the occupancy.
+        """
+        width_sq = np.float32(self.fine.voxel_cc * 1000.0) ** np.float32(2 / 3)
+        return self.length - wall_mm + width_sq / (np.float32(12.0) * wall_mm)
+
     def covered(self, distance_mm: np.ndarray) -> np.ndarray:
         """Return the occupied fraction of the sub-voxels for a signed distance, cut to the room."""
         width = np.float32(self.fine.voxel_cc * 1000.0) ** np.float32(1 / 3)
@@ -118,11 +127,11 @@ def fitted_patch(
         radius = patch.radius(form)
 
         def volume_of(scale: float, patch: Patch = patch, radius: np.ndarray = radius) -> float:
-            return patch.cc(patch.covered(patch.length - np.float32(scale) * radius))
+            return patch.cc(patch.covered(patch.beyond(np.float32(scale) * radius)))
 
         scale = solve(volume_of, volume_cc, (0.3 * ball, 1.6 * reach))
         if scale is not None:
-            distance = patch.length - np.float32(scale) * radius
+            distance = patch.beyond(np.float32(scale) * radius)
             if not patch.touches_edge(patch.covered(distance)):
                 return patch, distance, scale
         reach *= 1.3

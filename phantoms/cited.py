@@ -1,5 +1,7 @@
 """Constants that carry their source and their status."""
 
+import tomllib
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 
@@ -18,3 +20,14 @@ class Cited(NamedTuple):
     value: float
     source: str
     status: Literal["published", "fitted", "assumed"]
+
+
+def cited_in(file: Path) -> dict[str, Cited]:
+    """Return the constants of a TOML file of this package, by name: tables of ``value``, ``source`` and ``status``.
+
+    Raises
+    ------
+    TypeError
+        If a constant lacks one of them or has more.
+    """
+    return {name: Cited(**entry) for name, entry in tomllib.loads(file.read_text(encoding="utf-8")).items()}

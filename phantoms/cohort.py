@@ -9,6 +9,7 @@ import numpy as np
 from phantoms import brain, lesion, mri, skull
 from phantoms.canvas import Canvas
 from phantoms.course import SurgicalCourse
+from phantoms.flow import Carried, TissueFlow
 from phantoms.grid import Grid
 from phantoms.head import Background, Head, field_of_view, painted
 from phantoms.noise import Noise
@@ -24,6 +25,8 @@ _DENSITY = {name: tissue.density for name, tissue in TISSUES.items()}
 _ROOM_MM = 62.0
 # Structures that a tumour or a cavity takes the place of; all others count it as part of themselves.
 _DISPLACED = ("ventricles", "hippocampus_left", "hippocampus_right", "falx", "tentorium")
+# Tissue moves between the lesion and the dura only.
+_AT_REST = ("external", "skull", "intracranial")
 _FLAP_MM = 24.0
 
 
@@ -102,6 +105,8 @@ class SyntheticAnatomy:
     grid : Grid
     head : Head
     course : SurgicalCourse
+    flow : TissueFlow
+        The true deformation between any two days.
     """
 
     def __init__(self, spec: CohortSpec, index: int) -> None:
@@ -120,6 +125,7 @@ class SyntheticAnatomy:
         tumour = lesion.Lesion.draw(of_lesion, (float(centre[0]), float(centre[1]), float(centre[2])), volume)
         within = self._room(centre)
         self.course = SurgicalCourse.draw(of_course, tumour, entry.tolist(), within, spec.residual_fraction)
+        self.flow = TissueFlow(self.course)
         self._coil = Noise.draw(of_scanner, self.grid.low_mm.tolist(), self.grid.high_mm.tolist(), 75.0)
         self.facts = self._facts()
 
@@ -143,14 +149,17 @@ class SyntheticAnatomy:
             raise ValueError(f"no such MR volume: {', '.join(sorted(unknown))}; there are {', '.join(IMAGES)}")
         regions = self.course.regions(self.grid, day)
         palettes = {"density": _DENSITY, **{name: self._signals[name] for name in wanted}}
-        canvas = Canvas(self.grid, palettes, self._background.maps)
-        self._paint(canvas, regions, day)
+        carried = Carried(self.flow, day, self.grid)
+        canvas, white = Canvas(self.grid, palettes, self._background.maps), self._background.white.copy()
+        for tissue in (*canvas.maps.values(), white):
+            carried.carry(tissue)
+        self._paint(canvas, regions, white, day)
         volumes = {"density": Volume(self.grid, canvas.maps["density"], Quantity.DENSITY)}
         for name in wanted:
             seed = self._seed(4, IMAGES.index(name), np.float64(day).view(np.uint64))
             mri.acquire(canvas.maps[name], self._bias, self.spec.snr, seed)
             volumes[name] = Volume(self.grid, canvas.maps[name], Quantity.MR_SIGNAL)
-        return Epoch(float(day), volumes, self._structures(regions, day))
+        return Epoch(float(day), volumes, self._structures(regions, carried, day))
 
     def _seed(self, *key: int | np.uint64) -> np.random.SeedSequence:
         return np.random.SeedSequence([self.spec.seed, self.index, *(int(k) for k in key)])
@@ -195,9 +204,10 @@ class SyntheticAnatomy:
     def _bias(self) -> np.ndarray:
         return mri.bias_field(self._coil, self.grid.axes_mm(), self.spec.bias)
 
-    def _structures(self, regions: dict[str, Structure], day: float) -> dict[str, Structure]:
+    def _structures(self, regions: dict[str, Structure], carried: Carried, day: float) -> dict[str, Structure]:
         body = regions["tumour" if day < 0 else "cavity"]
-        found = dict(self._background.structures)
+        drawn = self._background.structures
+        found = {name: part if name in _AT_REST else carried.structure(part) for name, part in drawn.items()}
         for name in _DISPLACED:
             part = found[name]
             left = np.minimum(part.occupancy, 1.0 - body.on(part.grid))
@@ -209,12 +219,12 @@ class SyntheticAnatomy:
             found["air"] = regions["air"]
         return found
 
-    def _paint(self, canvas: Canvas, regions: dict[str, Structure], day: float) -> None:
+    def _paint(self, canvas: Canvas, regions: dict[str, Structure], white: np.ndarray, day: float) -> None:
         oedema = regions["oedema"]
         offset = oedema.grid.offset_in(self.grid) or (0, 0, 0)
         view = tuple(slice(o, o + n) for o, n in zip(offset, oedema.grid.shape, strict=True))
-        white = self._background.white[view].astype(np.float32) / np.float32(255.0)
-        canvas.fill("oedema", oedema.occupancy * white * np.float32(0.85), oedema.grid)
+        taking_up = white[view].astype(np.float32) / np.float32(255.0)
+        canvas.fill("oedema", oedema.occupancy * taking_up * np.float32(0.85), oedema.grid)
         if day < 0:
             canvas.fill("tumour", regions["tumour"].occupancy, regions["tumour"].grid)
             canvas.fill("necrosis", regions["necrosis"].occupancy, regions["necrosis"].grid)

@@ -147,7 +147,7 @@ class SurgicalCourse:
         """Return the volume, cm3, of the tumour (day < 0) or of the cavity (day >= 0)."""
         if day < 0:
             return self.lesion.volume_cc * 2.0 ** (day / self.doubling_day)
-        return self.law.cc(day)
+        return float(self.law.cc(day))
 
     def residual_volume_cc(self, day: float) -> float:
         """Return the volume, cm3, of residual tumour: 0 before surgery and after a complete resection.
@@ -172,7 +172,7 @@ class SurgicalCourse:
         form = form.with_amplitudes(form.amplitudes + (0.4 + 0.6 * self.settled(day)) * self.wall)
         across = np.cross(self.entry, self.wall[:3] + 1e-6)
         x, y, z = across / np.linalg.norm(across)
-        return form.flattened((float(x), float(y), float(z)), FLATTENING.value * collapsed(day))
+        return form.flattened((float(x), float(y), float(z)), FLATTENING.value * float(collapsed(day)))
 
     def regions(self, grid: Grid, day: float, names: Collection[str] | None = None) -> dict[str, Structure]:
         """Return what is there on `day`, each on its own window of `grid`.

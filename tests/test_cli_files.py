@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 
+from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
@@ -216,6 +217,7 @@ def test_phantom_writes_every_epoch_and_refuses_wrong_keys(tmp_path: Path, capsy
         assert {"density.nii.gz", "t1gd.nii.gz", "t2.nii.gz", "flair.nii.gz"} <= {f.name for f in place.iterdir()}
         written = read_structure(place / f"structures/{body}.nii.gz").volume_cc
         assert written == pytest.approx(epoch["volume_cc"][body], rel=1e-3)
+        assert f"| {epoch['volume_cc'][body]:.1f} |" in (tmp_path / "p/cohort.md").read_text()
     for text, told in (
         ("[cohort]\npatientz = 1\ndays = [1]\n", "cohort.patientz: unknown key 'patientz'. Did you mean 'patients'"),
         ("[cohort]\npatients = 1\n", "cohort.days: field required"),
@@ -229,6 +231,22 @@ def test_phantom_writes_every_epoch_and_refuses_wrong_keys(tmp_path: Path, capsy
         assert status == 4 and told in err and not (tmp_path / "q").exists()
 
 
+def test_phantom_writes_the_deformation_as_other_tools_read_it(tmp_path: Path, capsys):
+    spec = tmp_path / "spec.toml"
+    spec.write_text("[cohort]\npatients = 1\nseed = 4\nspacing_mm = 4.0\ndays = [1, 20]\n")
+    assert lacuna(capsys, "phantom", spec, "--out", tmp_path / "p", "--deformation")[0] == 0
+    (written,) = json.loads((tmp_path / "p/phantom.json").read_text())["patients"][0]["deformations"]
+    field = SimpleITK.ReadImage(str(tmp_path / "p" / written["file"]))  # turns NIfTI's RAS vectors to LPS
+    anatomy = SyntheticAnatomy(CohortSpec(patients=1, seed=4, spacing_mm=4.0), 0)
+    centre = np.asarray(anatomy.flow.centre_mm)
+    place = centre + 4.0 * np.round(np.array([18.0, -9.0, 7.0]) / 4.0)
+    index = field.TransformPhysicalPointToIndex(place.tolist())
+    point = np.array([field.TransformIndexToPhysicalPoint(index)])
+    moved, _ = anatomy.flow.moved(point, written["from_day"], written["to_day"])
+    assert np.array(field.GetPixel(*index)) == pytest.approx((moved - point)[0], abs=1e-4)
+    assert np.abs(moved - point).max() > 0.05
+
+
 def test_help_imports_nothing_heavy_and_version_is_told():
     code = (
         "import sys, planner.cli.app as a; status = a._status(['--help'], False);"
@@ -237,7 +255,7 @@ def test_help_imports_nothing_heavy_and_version_is_told():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert done.stderr.strip() == "[]"
-    for word in ("import", "phantom", "margin", "dvh", "metrics", "gamma", "machine", "study"):
+    for word in ("import", "phantom", "margin", "dvh", "metrics", "gamma", "machine", "study", "cavity"):
         assert f"  {word} " in done.stdout
 
 

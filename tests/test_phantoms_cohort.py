@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
+from phantoms.flow import AT_REST_DAY, Carried
 from phantoms.head import STRUCTURES
 from phantoms.structure import Role
 
@@ -145,6 +146,34 @@ def test_patients_differ_and_lesions_lie_where_metastases_do():
         assert (p.course.lesion.centre_mm[0] > 0) == str(p.facts["site"]).endswith("left")
         cavity = p.course.regions(p.grid, 15.0, ("cavity",))["cavity"]  # at its largest, it fits its compartment
         assert cavity.volume_cc == pytest.approx(p.course.volume_cc(15.0), rel=5e-3)
+
+
+def test_brain_follows_the_cavity_and_the_skull_does_not(patient, day20):
+    day1 = patient.epoch(1.0, images=False)
+    before, after = day1.structures, day20.structures
+    for name in ("skull", "external", "intracranial"):
+        assert np.array_equal(before[name].occupancy, after[name].occupancy)
+    white = patient._background.white  # the resting head, which no day may touch
+    kept = white.copy()
+    moved = patient.flow.displacement(1.0, 20.0, patient.grid)
+    far = np.linalg.norm(moved, axis=0)
+    change = np.abs(day20.volumes["density"].data - day1.volumes["density"].data)
+    assert change[far == 0.0].max() < 1e-3 + change[far > 0.0].max()
+    assert 0.2 < far.max() < 12.0
+    patient.epoch(45.0)
+    assert np.array_equal(white, kept)
+
+
+def test_carried_volumes_are_those_of_the_point_map(patient):
+    carried = Carried(patient.flow, 20.0, patient.grid)
+    x, y, z = (axis.astype(np.float32) for axis in patient.grid.axes_mm())
+    ramp = (0.3 * x[:, None, None] - 0.2 * y[None, :, None] + 0.5 * z[None, None, :]) + np.zeros(1, np.float32)
+    moved = ramp.copy()
+    carried.carry(moved)
+    points = patient.grid.point_of(np.argwhere(np.ones(patient.grid.shape, bool))[::97])
+    source, _ = patient.flow.moved(points, 20.0, AT_REST_DAY)
+    # A linear field is interpolated exactly: what it shows is where each voxel's tissue came from.
+    assert moved.reshape(-1)[::97] == pytest.approx(source @ np.array([0.3, -0.2, 0.5]), abs=1e-3)
 
 
 def test_misuse_is_refused(patient):

@@ -5,6 +5,7 @@ import pytest
 
 from phantoms import course as courses
 from phantoms import dynamics, lesion
+from phantoms.cavity import fitted_patch
 from phantoms.cited import Cited
 from phantoms.course import SurgicalCourse
 from phantoms.dynamics import VolumeLaw, collapsed
@@ -34,23 +35,14 @@ def laws():
     return tumours, [VolumeLaw.draw(rng, volume) for volume in tumours]
 
 
-@pytest.mark.parametrize("planning_day", [14.0, 18.0, 20.0])
-def test_signs_within_three_weeks_are_those_of_the_series(laws, planning_day):
-    # CLINICAL 4.1: Patel 2018, Jarvis 2012, Seravalli 2022.
-    early = np.array([law.cc(1.0) for law in laws[1]])
-    change = np.array([law.cc(planning_day) for law in laws[1]]) - early
-    assert 0.10 <= (change < -2).mean() <= 0.25
-    assert 0.40 <= (np.abs(change) <= 2).mean() <= 0.50
-    assert 0.30 <= (change > 2).mean() <= 0.46
-
-
-def test_collapse_beyond_a_month_and_start_against_the_tumour(laws):
+def test_cavities_swell_or_shrink_within_three_weeks_and_collapse_after_a_month(laws):
+    # The published figures, each with its number of patients and timing: test_validation_cavity.py.
     tumours, drawn = laws
     early = np.array([law.cc(1.0) for law in drawn])
-    late = {day: np.median(np.array([law.cc(day) for law in drawn]) / early - 1) for day in (41.0, 60.0, 120.0)}
-    assert -0.50 < late[41.0] < -0.38  # Shah: -43 % at a median of 41 d; Potts: -43 % at 38 d
-    assert -0.65 < late[60.0] < -0.50  # Shah: -61 % beyond a month
-    assert late[120.0] < late[60.0]
+    change = {day: np.array([law.cc(day) for law in drawn]) - early for day in (20.0, 41.0, 60.0, 120.0)}
+    assert 0.05 < (change[20.0] < -2).mean() < (change[20.0] > 2).mean() < 0.5
+    late = [np.median(change[day] / early) for day in (20.0, 41.0, 60.0, 120.0)]
+    assert late == sorted(late, reverse=True)
     assert -0.30 < np.median(early / tumours - 1) < -0.10
     assert 6.5 < np.median(early) < 9.0  # medians 7.5-8.7 cc
 
@@ -81,6 +73,23 @@ def test_occupied_volume_is_that_of_the_course(spacing, day):
     assert body.volume_cc == pytest.approx(course.volume_cc(day), rel=5e-3)
     if day >= 0:
         assert found["residual"].volume_cc == pytest.approx(course.residual_volume_cc(day), rel=5e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_occupied_volume_is_that_within_the_exact_wall(seed):
+    course, grid = make(seed), box(1.0)
+    for day in (1.0, 20.0, 60.0):
+        form, centre = course.form(day), course.centre_mm(day)
+        _, _, scale = fitted_patch(grid, centre, form, course.volume_cc(day), None)
+        # Gauss-Legendre in the cosine of the polar angle, even steps in azimuth: exact for a body as smooth as this.
+        height, weight = np.polynomial.legendre.leggauss(120)
+        around = 2 * np.pi * np.arange(240) / 240
+        flat = np.sqrt(1 - height**2)[:, None]
+        ray = (flat * np.cos(around), flat * np.sin(around), np.repeat(height[:, None], 240, axis=1))
+        wall = scale * form.radius(ray, np.ones_like(ray[2])).astype(float)
+        exact = float((weight[:, None] * wall**3 / 3).sum() * 2 * np.pi / 240) / 1000
+        occupied = course.regions(grid, day, ("cavity",))["cavity"].volume_cc
+        assert occupied == pytest.approx(exact, rel=5e-3)
 
 
 def test_regions_lie_where_they_should():

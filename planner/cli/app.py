@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import dosing, files, machines, planning, study, validating
+from planner.cli import cavity, dosing, files, machines, planning, study, validating
 from planner.treatment.errors import LacunaError
 
 FAILED, INTERRUPTED = 1, 130
@@ -31,6 +31,7 @@ files.add_to(app)
 dosing.add_to(app)
 planning.add_to(app)
 validating.add_to(app)
+cavity.add_to(app)
 
 
 def _version(asked: bool) -> None:

@@ -14,6 +14,7 @@ from planner.engines.registry import ENGINES, constants_of, engine_named, to_per
 from planner.report.commissioning import validation_page, write_commissioning
 from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
+from planner.validation.cavity import cavity_checks
 from planner.validation.compare import Comparison, Row, compare, output_rows
 from planner.validation.machines import machine_checks
 from planner.validation.second import second_calculation
@@ -50,6 +51,8 @@ def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Pa
                 rows += second_calculation()
             else:
                 rows += [check.as_row() for check in machine_checks(each.name)]
+        if engine is None:
+            rows += [check.as_row() for check in cavity_checks()]
     constants = constants_of(each.name for each in engines)
     write_commissioning(done, rows, constants, out)
     if markdown is not None:
@@ -62,11 +65,20 @@ def show(rows: Sequence[Row], out: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"rows": [asdict(row) for row in rows], "file": str(out)}, indent=1))
         return
+    show_rows(rows)
+    typer.echo(str(out))
+
+
+def show_rows(rows: Sequence[Row]) -> None:
+    """Print verdicts as a table, how many are met, and why some cannot be."""
     table = Table("case", "engine", "quantity", "ours", "reference", "1 sigma", "tolerance", "verdict")
     for row in rows:
         table.add_row(*_cells(row))
     Console().print(table)
-    typer.echo(f"{sum(row.passed for row in rows)} of {len(rows)} met; {out}")
+    for row in rows:
+        if row.conflict:
+            typer.echo(f"{row.case}, {row.quantity}: {row.conflict}")
+    typer.echo(f"{sum(row.passed for row in rows)} of {len(rows)} met")
 
 
 def as_markdown(rows: Sequence[Row], constants: Sequence[Mapping[str, str]]) -> str:
@@ -88,5 +100,5 @@ def _cells(row: Row) -> list[str]:
         f"{row.reference:.4g}",
         f"{row.uncertainty:.2g}",
         row.tolerance,
-        "met" if row.passed else "MISSED",
+        row.verdict,
     ]

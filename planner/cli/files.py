@@ -54,6 +54,9 @@ def import_(
 def phantom(
     spec: Annotated[Path, typer.Argument(help="TOML with a table [cohort] and its `days`.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="A new folder.", show_default=False)],
+    deformation: Annotated[
+        bool, typer.Option("--deformation", help="Write the true motion of tissue from each day to the next.")
+    ] = False,
 ) -> None:
     """Write synthetic patients as NIfTI.
 
@@ -61,7 +64,7 @@ def phantom(
     """
     from planner.cli.phantoms import write_cohort
 
-    write_cohort(spec, out)
+    write_cohort(spec, out, deformation)
 
 
 def margin(

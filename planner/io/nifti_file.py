@@ -23,6 +23,7 @@ _FIELDS = (  # name; type and offset in NIfTI-1; type and offset in NIfTI-2
     ("datatype", "i2", 70, "i2", 12),
     ("bitpix", "i2", 72, "i2", 14),
     ("dim", "8i2", 40, "8i8", 16),
+    ("intent_code", "i2", 68, "i4", 504),
     ("pixdim", "8f4", 76, "8f8", 104),
     ("vox_offset", "f4", 108, "i8", 168),
     ("scl_slope", "f4", 112, "f8", 176),
@@ -48,6 +49,7 @@ def _record(kind: int, size: int) -> np.dtype:
 
 _NIFTI1, _NIFTI2 = _record(1, 348), _record(2, 540)
 _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+_DISPLACEMENT = 1006
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # qform and sform may differ by rounding; beyond this the file states two places for one voxel.
@@ -221,13 +223,31 @@ def write(path: Path, grid: Grid, data: np.ndarray) -> None:
     InputError
         If the name has another ending or the folder cannot be written.
     """
+    _write(path, grid, data if data.dtype in (np.uint8, np.int16) else data.astype(np.float32, copy=False))
+
+
+def write_displacement(path: Path, grid: Grid, shift: np.ndarray) -> None:
+    """Write displacements, shape (3, *grid.shape), LPS mm, as a NIfTI vector image, whole or not at all.
+
+    Intent DISPVECT: the format wants vectors in RAS as it wants places, and readers of such fields turn both.
+
+    Raises
+    ------
+    InputError
+        As `write`.
+    """
+    ras = shift * np.array([-1.0, -1.0, 1.0], np.float32)[:, None, None, None]
+    _write(path, grid, np.moveaxis(ras, 0, -1)[:, :, :, None, :].astype(np.float32, copy=False))
+
+
+def _write(path: Path, grid: Grid, values: np.ndarray) -> None:
     if not path.name.endswith((".nii", ".nii.gz")):
         raise InputError(path, "", "images are written as NIfTI: the name must end in .nii.gz or .nii")
-    values = data if data.dtype in (np.uint8, np.int16) else data.astype(np.float32, copy=False)
     header = np.zeros((), _NIFTI1.newbyteorder("<"))
     header["sizeof_hdr"], header["magic"], header["vox_offset"] = 348, b"n+1", 352
-    header["dim"] = [3, *grid.shape, 1, 1, 1, 1]
+    header["dim"] = [values.ndim, *values.shape, *(1,) * (7 - values.ndim)]
     header["pixdim"] = [1, *grid.spacing_mm, 0, 0, 0, 0]
+    header["intent_code"] = _DISPLACEMENT if values.ndim == 5 else 0
     header["datatype"] = {np.dtype(np.uint8): 2, np.dtype(np.int16): 4, np.dtype(np.float32): 16}[values.dtype]
     header["bitpix"] = values.dtype.itemsize * 8
     header["scl_slope"], header["xyzt_units"], header["descrip"] = 1, 2, b"lacuna"

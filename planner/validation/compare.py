@@ -34,6 +34,8 @@ class Row:
     passed : bool
     status : str
         Of the reference: ``published``, ``fitted``, ``assumed``.
+    conflict : str
+        Why a reference cannot be met beside the others, if that is known; then a miss is no failure of ours.
     """
 
     case: str
@@ -45,6 +47,12 @@ class Row:
     tolerance: str
     passed: bool
     status: str = "published"
+    conflict: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return "met" if self.passed else "CONFLICT" if self.conflict else "MISSED"
 
 
 @dataclass(frozen=True, eq=False)
