@@ -10,6 +10,7 @@ from phantoms.grid import Grid
 from phantoms.patient import Epoch
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Capability, Engine
+from planner.evaluate.recompute import in_body
 from planner.optimise.planning import Effort, PlanRequest, make_plan
 from planner.optimise.prescribing import prescribe, targets
 from planner.timeline.arm import Arm
@@ -113,11 +114,12 @@ class Practice:
             ignore_field=self._ignored,
             effort=Effort(corrections=self.corrections),
         )
-        return make_plan(request, self.engine, fast=self.fast, corrector=self.corrector)
+        plan = make_plan(request, self.engine, fast=self.fast, corrector=self.corrector)
+        return replace(plan, dose=in_body(plan.dose, belief.structures["external"]))
 
     def dose_on(self, truth: Epoch, plan: Plan) -> Dose:
         """Return the dose of a plan on the anatomy of the day, aligned on the skull."""
-        return self.engine.dose(
+        dose = self.engine.dose(
             self._density(truth),
             plan.beams,
             plan.weights,
@@ -125,6 +127,7 @@ class Practice:
             ignore_field=self._ignored,
             region=plan.targets["ptv"],
         )
+        return in_body(dose, truth.structures["external"])
 
     @cached_property
     def _ignored(self) -> bool:
