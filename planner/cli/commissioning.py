@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from planner.engines.base import Capability
-from planner.engines.registry import ENGINES, constants_of, engine_named, to_percent
+from planner.engines.registry import ENGINES, constants_of, engine_named, with_histories
 from planner.report.commissioning import validation_page, write_commissioning
 from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
@@ -19,8 +19,8 @@ from planner.validation.compare import Comparison, Row, compare, output_rows
 from planner.validation.machines import machine_checks
 from planner.validation.second import second_calculation
 
-NOISE_PERCENT = 1.5
-"""Of Monte Carlo in a voxel above half of the maximum: as that of the reference, and counted with it."""
+HISTORIES = 1_000_000
+"""Of Monte Carlo in each case; about the noise of the reference, and counted with it."""
 
 
 def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Path | None) -> list[Row]:
@@ -42,7 +42,7 @@ def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Pa
         for each in engines:
             if each.name in stated:
                 typer.echo(f"{name}: {each.name}", err=True)
-                done.append(compare(name, cases[name], to_percent(each, NOISE_PERCENT)))
+                done.append(compare(name, cases[name], with_histories(each, HISTORIES)))
     rows = [row for comparison in done for row in comparison.rows] + output_rows(done)
     if not names:
         for each in engines:

@@ -67,13 +67,13 @@ class MonteCarlo:
             return dose
         return replace(dose, volume=cut(dose.volume, density.grid), deviation=cut(dose.deviation, density.grid))
 
-    def to_percent(self, uncertainty_percent: float) -> "MonteCarlo":
-        """Return this engine with another uncertainty to reach."""
-        return replace(self, effort=replace(self.effort, uncertainty_percent=uncertainty_percent))
-
     def for_patient(self, uncertainty_percent: float) -> "MonteCarlo":
         """Return this engine for plans: with the uncertainty to reach in the target, and air around the patient."""
-        return replace(self.to_percent(uncertainty_percent), air=True)
+        return replace(self, effort=replace(self.effort, uncertainty_percent=uncertainty_percent), air=True)
+
+    def with_histories(self, histories: int) -> "MonteCarlo":
+        """Return this engine with a fixed number of photons to simulate."""
+        return replace(self, effort=replace(self.effort, histories=histories))
 
     def run(
         self,

@@ -28,9 +28,9 @@ def for_patient(engine: Engine, uncertainty_percent: float) -> Engine:
     return engine.for_patient(uncertainty_percent) if isinstance(engine, MonteCarlo) else engine
 
 
-def to_percent(engine: Engine, uncertainty_percent: float) -> Engine:
-    """Return a statistical engine that reaches an uncertainty; any other engine as it is."""
-    return engine.to_percent(uncertainty_percent) if isinstance(engine, MonteCarlo) else engine
+def with_histories(engine: Engine, histories: int) -> Engine:
+    """Return a statistical engine with a fixed number of histories; any other engine as it is."""
+    return engine.with_histories(histories) if isinstance(engine, MonteCarlo) else engine
 
 
 def engine_named(name: str, source: str = "engine", where: str = "") -> Engine:
