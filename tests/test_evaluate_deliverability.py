@@ -106,8 +106,9 @@ def test_least_monitor_units_of_a_segment():
 
 
 def test_least_area_counts_what_the_jaws_leave_open():
-    assert limits_of(spoilt(FIELDS, 0, 0, jaw_y_mm=(0.0, 7.4)), UNITY) == {"minimum_segment_area_mm2"}
-    assert limits_of(spoilt(FIELDS, 0, 0, jaw_y_mm=(0.0, 7.6)), UNITY) == set()
+    machine = with_limit(UNITY, minimum_segment_area_mm2=150.0)  # the opening is 20 mm wide
+    assert limits_of(spoilt(FIELDS, 0, 0, jaw_y_mm=(0.0, 7.4)), machine) == {"minimum_segment_area_mm2"}
+    assert limits_of(spoilt(FIELDS, 0, 0, jaw_y_mm=(0.0, 7.6)), machine) == set()
 
 
 def test_largest_field():
