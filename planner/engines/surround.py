@@ -2,19 +2,21 @@
 
 import numpy as np
 
+from kernels.electron import bending_radius
+from kernels.particle import ELECTRON
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 
 AIR_G_CM3 = 1.20479e-3
 """Dry air at 20 C and 1 atm (NIST)."""
 FARTHEST_MM = 100.0
-_FASTEST_MEV = 7.5
-"""Momentum (MeV/c) of the fastest electrons of a 7 MV beam."""
+_FASTEST_MEV = 7.0
+"""Kinetic energy of the fastest electrons of a 7 MV beam."""
 
 
 def reach_mm(field_t: float) -> float:
     """Return how far an electron gets across a field (tesla) before it returns: the diameter of the widest circle."""
-    return min(FARTHEST_MM, 2.0 * _FASTEST_MEV / (0.299792458 * field_t)) if field_t > 0 else FARTHEST_MM
+    return min(FARTHEST_MM, 2.0 * bending_radius(_FASTEST_MEV, ELECTRON, field_t))
 
 
 def in_air(density: Volume, far_mm: float = FARTHEST_MM) -> Volume:

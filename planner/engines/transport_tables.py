@@ -15,7 +15,7 @@ import numpy as np
 from kernels.electron import COLUMNS
 from kernels.particle import ELECTRON_MASS, Tables
 from planner.engines.monte_carlo_physics import monte_carlo_physics
-from planner.library.materials import Material, electron_stopping, photon_cross_sections
+from planner.library.materials import MOLLER, Material, electron_stopping, photon_cross_sections
 
 LOW_MEV, HIGH_MEV, NODES = 0.01, 20.0, 700
 
@@ -23,7 +23,6 @@ LOW_MEV, HIGH_MEV, NODES = 0.01, 20.0, 700
 _FINE_STRUCTURE = 1.0 / 137.035999
 _AVOGADRO = 0.602214076  # per (mol barn) in cm2
 _CLASSICAL_RADIUS2 = 0.0794078  # barn
-_MOLLER = 0.1535375  # MeV cm2/mol: 2 pi r_e^2 m_e c^2 N_A
 _RADIATIVE_MEAN = 0.6  # integral of 1 - 0.8 k/T over k/T
 
 
@@ -129,7 +128,7 @@ def _moller(electrons_per_gram: float, cut: float, energy: np.ndarray) -> tuple[
         w = np.exp(np.linspace(np.log(cut), np.log(0.5 * t), 200))
         value = 1.0 / w**2 + 1.0 / (t - w) ** 2 + 1.0 / total**2
         value -= ELECTRON_MASS * (2.0 * t + ELECTRON_MASS) / (total**2 * w * (t - w))
-        value *= _MOLLER * electrons_per_gram / beta2
+        value *= MOLLER * electrons_per_gram / beta2
         cosine = np.sqrt((t - w) * (t + 2.0 * ELECTRON_MASS) / (t * (t - w + 2.0 * ELECTRON_MASS)))
         moments = (np.ones_like(w), w, 1.0 - cosine, 1.5 * (1.0 - cosine**2))
         out[:, n] = [np.trapezoid(value * moment, w) for moment in moments]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
+from kernels.particle import ELECTRON_MASS
 from planner.library import ROOT, parse, read_toml
 from planner.library.tables import read_table
 from planner.treatment.constant import Frozen
@@ -13,6 +14,7 @@ from planner.treatment.errors import InputError, unknown_name
 
 _FILE = ROOT / "physics" / "materials.toml"
 _AVOGADRO = 0.602214076  # 1/mol times cm2/barn
+MOLLER = 0.1535375  # MeV cm2/mol: 2 pi r_e^2 m_e c^2 N_A
 
 
 class _Entry(Frozen):
@@ -191,8 +193,7 @@ def electron_stopping(material: Material, energies_mev: np.ndarray) -> tuple[np.
 def _element_stopping(z: int, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the stopping powers of an element: collision by Berger and Seltzer (ICRU 37), radiative as Z(Z+1)/A."""
     data = _file().element[str(z)]
-    mass = 0.51099895
-    tau = energy / mass
+    tau = energy / ELECTRON_MASS
     beta2 = tau * (tau + 2.0) / (tau + 1.0) ** 2
     x = np.log10(np.sqrt(tau * (tau + 2.0)))
     delta = np.where(x > data.x0, 2.0 * np.log(10.0) * x - data.c, 0.0)
@@ -200,7 +201,7 @@ def _element_stopping(z: int, energy: np.ndarray) -> tuple[np.ndarray, np.ndarra
     excitation = data.mean_excitation_ev * 1e-6
     f = 1.0 - beta2 + (tau**2 / 8.0 - (2.0 * tau + 1.0) * np.log(2.0)) / (tau + 1.0) ** 2
     logs = np.log((energy / excitation) ** 2 * (1.0 + tau / 2.0))
-    collision = 0.1535375 * z / data.atomic_mass / beta2 * (logs + f - delta)
+    collision = MOLLER * z / data.atomic_mass / beta2 * (logs + f - delta)
     bone = material("cortical_bone")
     zs, fraction, masses = bone.atoms
     ratio = z * (z + 1.0) / data.atomic_mass / (fraction * zs * (zs + 1.0) / masses).sum()
