@@ -9,6 +9,7 @@ import numpy as np
 from phantoms import brain, lesion, mri, skull
 from phantoms.canvas import Canvas
 from phantoms.course import SurgicalCourse
+from phantoms.craniotomy import Craniotomy
 from phantoms.flow import Carried, TissueFlow
 from phantoms.grid import Grid
 from phantoms.head import Background, Head, field_of_view, painted
@@ -26,8 +27,7 @@ _ROOM_MM = 62.0
 # Structures that a tumour or a cavity takes the place of; all others count it as part of themselves.
 _DISPLACED = ("ventricles", "hippocampus_left", "hippocampus_right", "falx", "tentorium")
 # Tissue moves between the lesion and the dura only.
-_AT_REST = ("external", "skull", "intracranial")
-_FLAP_MM = 24.0
+_AT_REST = ("external", "skull", "intracranial", "dura", "venous_sinuses")
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ class SyntheticAnatomy:
     grid : Grid
     head : Head
     course : SurgicalCourse
+    craniotomy : Craniotomy
     flow : TissueFlow
         The true deformation between any two days.
     """
@@ -125,6 +126,7 @@ class SyntheticAnatomy:
         tumour = lesion.Lesion.draw(of_lesion, (float(centre[0]), float(centre[1]), float(centre[2])), volume)
         within = self._room(centre)
         self.course = SurgicalCourse.draw(of_course, tumour, entry.tolist(), within, spec.residual_fraction)
+        self.craniotomy = Craniotomy.of(self.course, self.head.skull_mm)
         self.flow = TissueFlow(self.course)
         self._coil = Noise.draw(of_scanner, self.grid.low_mm.tolist(), self.grid.high_mm.tolist(), 75.0)
         self.facts = self._facts()
@@ -201,6 +203,10 @@ class SyntheticAnatomy:
         return painted(self.head, self.grid, self._signals)
 
     @cached_property
+    def _bone_flap(self) -> Structure:
+        return self.craniotomy.flap(self._background.structures["skull"])
+
+    @cached_property
     def _bias(self) -> np.ndarray:
         return mri.bias_field(self._coil, self.grid.axes_mm(), self.spec.bias)
 
@@ -213,10 +219,9 @@ class SyntheticAnatomy:
             left = np.minimum(part.occupancy, 1.0 - body.on(part.grid))
             found[name] = Structure(name, part.role, part.grid, left)
         found[body.name] = body
-        if day >= 0 and not regions["residual"].is_empty:
-            found["residual"] = regions["residual"]
-        if "air" in regions and not regions["air"].is_empty:
-            found["air"] = regions["air"]
+        if day >= 0:
+            found["bone_flap"] = self._bone_flap
+            found |= {name: regions[name] for name in ("residual", "air", "tract") if not regions[name].is_empty}
         return found
 
     def _paint(self, canvas: Canvas, regions: dict[str, Structure], white: np.ndarray, day: float) -> None:
@@ -229,7 +234,8 @@ class SyntheticAnatomy:
             canvas.fill("tumour", regions["tumour"].occupancy, regions["tumour"].grid)
             canvas.fill("necrosis", regions["necrosis"].occupancy, regions["necrosis"].grid)
             return
-        self._paint_craniotomy(canvas)
+        cut = self.craniotomy.cut(self._background.structures["skull"])
+        canvas.fill("scar", cut.occupancy, cut.grid)
         for tissue, name in (("scar", "tract"), ("rim", "rim"), ("cavity_fluid", "cavity")):
             canvas.fill(tissue, regions[name].occupancy, regions[name].grid)
         canvas.fill("tumour", regions["residual"].occupancy, regions["residual"].grid)
@@ -238,27 +244,6 @@ class SyntheticAnatomy:
         canvas.fill(older[0], blood.occupancy, blood.grid)
         canvas.fill(newer[0], blood.occupancy * np.float32(newer[1]), blood.grid)
         canvas.fill("air", regions["air"].occupancy, regions["air"].grid)
-
-    def _paint_craniotomy(self, canvas: Canvas) -> None:
-        """Paint the saw cut around the bone flap."""
-        course = self.course
-        entry = np.asarray(course.entry)
-        bone = self._background.structures["skull"]
-        hole = np.asarray(course.lesion.centre_mm) + entry * (course.depth_mm + 0.5 * self.head.skull_mm)
-        x, y, z = (
-            (axis - h).astype(np.float32).reshape(shape)
-            for axis, h, shape in zip(bone.grid.axes_mm(), hole, ((-1, 1, 1), (1, -1, 1), (1, 1, -1)), strict=True)
-        )
-        near = (np.abs(x) < 40.0) & (np.abs(y) < 40.0) & (np.abs(z) < 40.0) & (bone.occupancy > 0)
-        spot = np.nonzero(near)
-        offsets = np.stack([np.broadcast_to(v, near.shape)[spot] for v in (x, y, z)], axis=1)
-        along = offsets @ entry.astype(np.float32)
-        away = np.sqrt(np.maximum((offsets**2).sum(axis=1) - along**2, 0.0))
-        cut = np.zeros(near.shape, np.float32)
-        width = np.float32(self.spec.spacing_mm)
-        cut[spot] = np.clip(0.5 - (np.abs(away - _FLAP_MM) - 0.8) / width, 0.0, 1.0) * bone.occupancy[spot]
-        cut[spot] *= np.abs(along) < 25.0
-        canvas.fill("scar", cut, bone.grid)
 
 
 def _draw_site(rng: np.random.Generator, head: Head, volume_cc: float, below: bool) -> tuple[np.ndarray, np.ndarray]:

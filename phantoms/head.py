@@ -19,11 +19,13 @@ from phantoms.tissue import BONE, TISSUES
 FIELD_OF_VIEW_MM = ((-92.0, -122.0, -116.0), (92.0, 104.0, 120.0))
 
 SKIN_MM = 2.0
+DURA_MM = 0.7
 _PAIRED = ("eye", "lens", "optic_nerve", "hippocampus", "cochlea")
 _SINGLE = ("intracranial", "skull", "brain", "cerebellum", "brainstem", "ventricles", "chiasm", "falx", "tentorium")
 STRUCTURES = {"external": Role.EXTERNAL} | dict.fromkeys(
     (*_SINGLE, *(f"{name}_{side}" for name in _PAIRED for side in SIDES)), Role.ORGAN
 )
+STRUCTURES |= dict.fromkeys(("dura", "venous_sinuses"), Role.SUPPORT)
 """Names and roles of what is painted."""
 _WHITE_SHARE = {"white": 1.0}
 _BONE_SHARE = dict.fromkeys(BONE, 1.0)
@@ -227,9 +229,10 @@ class _Painter:
             self.canvas.fill("air", cells * occupancy(skull.mastoid(self.frame, side), window), window)
         self.draw("dura", skull.spinal_canal(self.frame).grown(1.0))
         self.draw("csf", skull.spinal_canal(self.frame))
-        self.layer("dura", self.vault)
-        self.layer("csf", self.vault + np.float32(0.7))
-        self.keep("intracranial", self.grid, covered(self.vault, self.grid))
+        inside = self.layer("dura", self.vault)
+        within = self.layer("csf", self.vault + np.float32(DURA_MM))
+        self.keep("intracranial", self.grid, inside)
+        self.keep("dura", self.grid, inside - within, Role.SUPPORT)
 
     def eyes(self) -> None:
         """Orbital fat, eyes with lenses, muscles and optic nerves."""
@@ -304,7 +307,8 @@ class _Painter:
         self.draw("mucosa", brain.pituitary(frame))
         self.draw("dura", brain.falx(frame), "falx", within=self.vault)
         self.draw("dura", brain.tentorium(frame), "tentorium", within=self.vault + np.float32(0.3))
-        self.draw("vessel", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))
+        sinuses = self.draw("vessel", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))
+        self.keep("venous_sinuses", *sinuses, Role.SUPPORT)
         self.draw("vessel", brain.arteries(frame))
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
+from phantoms.craniotomy import FLAP_RADIUS_MM
 from phantoms.flow import AT_REST_DAY, Carried
-from phantoms.head import STRUCTURES
+from phantoms.head import DURA_MM, STRUCTURES
 from phantoms.structure import Role
 
 SPEC = CohortSpec(patients=40, seed=7, spacing_mm=2.0, residual_fraction=1.0)
@@ -40,9 +41,17 @@ def day20(patient):
 
 
 def test_every_structure_is_there_once(day20):
-    names = {*SINGLE, "tentorium", "cavity", "residual", *(f"{p}_{s}" for p in PAIRED for s in ("left", "right"))}
+    support = {"dura", "venous_sinuses", "tract", "bone_flap"}
+    names = {
+        *SINGLE,
+        "tentorium",
+        "cavity",
+        "residual",
+        *support,
+        *(f"{p}_{s}" for p in PAIRED for s in ("left", "right")),
+    }
     assert set(day20.structures) == names
-    roles = {name: part.role for name, part in day20.structures.items() if name not in ("cavity", "residual")}
+    roles = {name: part.role for name, part in day20.structures.items() if name in STRUCTURES}
     assert roles == STRUCTURES
     assert all(key == structure.name for key, structure in day20.structures.items())
     assert day20.structures["external"].role is Role.EXTERNAL
@@ -111,6 +120,26 @@ def test_density_and_images_show_the_anatomy(patient):
     assert flair[inside].mean() < 0.4 * flair[brain].mean()
     air = patient.course.regions(epoch.grid, 2.0)["air"].on(epoch.grid) > 0.99
     assert density[air].max() < 0.01
+
+
+def test_the_flap_is_a_disc_of_skull_over_the_cavity(patient, day20):
+    flap, skull = day20.structures["bone_flap"], day20.structures["skull"]
+    whole = np.pi * FLAP_RADIUS_MM.value**2 * patient.head.skull_mm / 1000.0
+    assert 0.7 * whole < flap.volume_cc < 1.6 * whole  # the vault is curved, its thickness varies
+    assert (flap.occupancy <= skull.on(flap.grid) + 1e-6).all()
+    outwards = flap.centroid_mm - np.asarray(patient.course.lesion.centre_mm)
+    assert outwards @ patient.course.entry == pytest.approx(patient.course.depth_mm, abs=8.0)
+    cut = patient.craniotomy.cut(skull)
+    assert np.minimum(cut.on(skull.grid), flap.on(skull.grid)).max() <= 0.5
+    assert 0.05 < day20.structures["tract"].volume_cc < 4.0
+
+
+def test_dura_lines_the_skull_and_holds_the_sinuses(day20):
+    dura, inner = day20.structures["dura"], day20.structures["intracranial"]
+    area_cc = dura.volume_cc / DURA_MM * 10.0  # cm2; the inside of the skull has 700-1000 cm2 with its base
+    assert 600 < area_cc < 1200
+    assert (dura.on(inner.grid) <= inner.occupancy + 1e-6).all()
+    assert 3.0 < day20.structures["venous_sinuses"].volume_cc < 25.0
 
 
 def test_cavity_has_the_volume_of_the_course(patient):

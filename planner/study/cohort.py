@@ -19,7 +19,10 @@ from planner.study.imports import hashes_of, raw_import
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
 
-_OF_LESION = {**dict.fromkeys(("tumour", "cavity", "residual"), Role.TARGET), "air": Role.SUPPORT}
+_OF_LESION = {
+    **dict.fromkeys(("tumour", "cavity", "residual"), Role.TARGET),
+    **dict.fromkeys(("air", "tract", "bone_flap"), Role.SUPPORT),
+}
 
 
 class Cohort(Protocol):

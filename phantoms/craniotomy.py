@@ -1,0 +1,65 @@
+"""The bone flap of a craniotomy: a disc of the skull over the lesion, sawn out and put back."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from phantoms.cited import Cited
+from phantoms.course import SurgicalCourse
+from phantoms.grid import Triple
+from phantoms.structure import Role, Structure
+
+FLAP_RADIUS_MM = Cited(24.0, "craniotomies for a single metastasis are 4-5 cm across", "assumed")
+SAW_CUT_MM = Cited(1.6, "width of the craniotome's cut", "assumed")
+# Bone farther than this from the craniotomy along its axis is another wall of the skull.
+_DEPTH_MM = 25.0
+
+
+@dataclass(frozen=True)
+class Craniotomy:
+    """Where the skull was opened.
+
+    Attributes
+    ----------
+    centre_mm : tuple of 3 float
+        Middle of the flap, in the middle of the bone.
+    axis : tuple of 3 float
+        Unit vector outwards.
+    """
+
+    centre_mm: Triple
+    axis: Triple
+
+    @classmethod
+    def of(cls, course: SurgicalCourse, skull_mm: float) -> "Craniotomy":
+        """Return the craniotomy of a course under a skull of a thickness."""
+        x, y, z = np.asarray(course.lesion.centre_mm) + np.asarray(course.entry) * (course.depth_mm + 0.5 * skull_mm)
+        return cls((float(x), float(y), float(z)), course.entry)
+
+    def flap(self, skull: Structure) -> Structure:
+        """Return the flap without its cut, ``bone_flap``, from the whole skull."""
+        part, away = self._nearby(skull)
+        inside = 0.5 - (away - np.float32(FLAP_RADIUS_MM.value)) / np.float32(part.grid.spacing_mm[0])
+        return Structure("bone_flap", Role.SUPPORT, part.grid, np.clip(inside, 0.0, 1.0) * part.occupancy).cropped()
+
+    def cut(self, skull: Structure) -> Structure:
+        """Return the saw cut around the flap, ``saw_cut``, from the whole skull."""
+        part, away = self._nearby(skull)
+        middle, half = np.float32(FLAP_RADIUS_MM.value + 0.5 * SAW_CUT_MM.value), np.float32(0.5 * SAW_CUT_MM.value)
+        inside = 0.5 - (np.abs(away - middle) - half) / np.float32(part.grid.spacing_mm[0])
+        return Structure("saw_cut", Role.SUPPORT, part.grid, np.clip(inside, 0.0, 1.0) * part.occupancy).cropped()
+
+    def _nearby(self, skull: Structure) -> tuple[Structure, np.ndarray]:
+        """Return the skull about the craniotomy and the distance, mm, of its voxels from the axis (else infinite)."""
+        centre, reach = np.asarray(self.centre_mm), FLAP_RADIUS_MM.value + SAW_CUT_MM.value + _DEPTH_MM / 2
+        low = np.floor(skull.grid.index_of(centre - reach)).astype(int)
+        window = skull.grid.window(
+            low.tolist(), (np.ceil(skull.grid.index_of(centre + reach)).astype(int) + 1).tolist()
+        )
+        x, y, z = (np.float32(a - c) for a, c in zip(window.axes_mm(), centre, strict=True))
+        a, b, c = (np.float32(v) for v in self.axis)
+        x, y, z = x[:, None, None], y[None, :, None], z[None, None, :]
+        along = a * x + b * y + c * z
+        away = np.sqrt(np.maximum(x * x + y * y + z * z - along * along, 0.0))
+        away[np.abs(along) > _DEPTH_MM] = np.inf
+        return Structure(skull.name, skull.role, window, skull.on(window)), away
