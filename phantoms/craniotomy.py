@@ -56,7 +56,7 @@ class Craniotomy:
         window = skull.grid.window(
             low.tolist(), (np.ceil(skull.grid.index_of(centre + reach)).astype(int) + 1).tolist()
         )
-        x, y, z = (np.float32(a - c) for a, c in zip(window.axes_mm(), centre, strict=True))
+        x, y, z = ((a - c).astype(np.float32) for a, c in zip(window.axes_mm(), centre, strict=True))
         a, b, c = (np.float32(v) for v in self.axis)
         x, y, z = x[:, None, None], y[None, :, None], z[None, None, :]
         along = a * x + b * y + c * z
