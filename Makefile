@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: study test check bench peers validate browser clean
+.PHONY: study test test-real check bench peers validate browser plastimatch clean
 
 $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
@@ -20,6 +20,13 @@ study: $(STAMP)  ## compare three ways to time radiosurgery of a resection cavit
 
 test: $(STAMP) browser  ## the tests, under 15 minutes on 2 cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-real: $(STAMP) plastimatch  ## beside plastimatch and on a real MRI: make test-real DATA=FOLDER (a DICOM MR series)
+	LACUNA_REAL_MRI="$(DATA)" $(BIN)/python -m pytest -m real tests/test_real_parts.py
+
+plastimatch:
+	@test -x /usr/bin/plastimatch || { test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq plastimatch >/dev/null; } \
+	  || echo "plastimatch is missing. Install it with: sudo apt-get update && sudo apt-get install -y plastimatch"
 
 browser:  ## chromium, which the tests of the report open
 	@test -x /usr/bin/chromium || { test "$$(id -u)" = 0 && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
