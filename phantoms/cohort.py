@@ -8,6 +8,7 @@ import numpy as np
 
 from phantoms import brain, lesion, mri, skull
 from phantoms.canvas import Canvas
+from phantoms.cited import Cited
 from phantoms.course import SurgicalCourse
 from phantoms.craniotomy import Craniotomy
 from phantoms.flow import Carried, TissueFlow
@@ -24,6 +25,9 @@ IMAGES = tuple(mri.SEQUENCES)
 _DENSITY = {name: tissue.density for name, tissue in TISSUES.items()}
 # Lesion and cavity stay within this distance of the lesion's centre.
 _ROOM_MM = 62.0
+RESIDUAL_FRACTION = Cited(0.3, "residual tumour on early MR in about a third of resections thought complete", "assumed")
+CEREBELLAR_FRACTION = Cited(0.16, "Delattre 1988 Arch Neurol: 80 % hemispheres, 15 % cerebellum; recalled", "assumed")
+
 # Structures that a tumour or a cavity takes the place of; all others count it as part of themselves.
 _DISPLACED = ("ventricles", "hippocampus_left", "hippocampus_right", "falx", "tentorium")
 # Tissue moves between the lesion and the dura only.
@@ -54,7 +58,7 @@ class CohortSpec:
     residual_fraction : float
         Share of patients in whom tumour is left behind.
     cerebellar_fraction : float
-        Share of lesions below the tentorium; about 15 % of metastases (Delattre 1988).
+        Share of lesions below the tentorium.
 
     Raises
     ------
@@ -72,8 +76,8 @@ class CohortSpec:
     tumour_sigma: float = lesion.VOLUME_SIGMA.value
     tumour_min_cc: float = lesion.VOLUME_RANGE_CC[0].value
     tumour_max_cc: float = lesion.VOLUME_RANGE_CC[1].value
-    residual_fraction: float = 0.3
-    cerebellar_fraction: float = 0.16
+    residual_fraction: float = RESIDUAL_FRACTION.value
+    cerebellar_fraction: float = CEREBELLAR_FRACTION.value
 
     def __post_init__(self) -> None:
         low = {"patients": 1, "spacing_mm": 0.3, "field_t": 0.1, "snr": 1.0, "tumour_min_cc": 0.05}
@@ -176,19 +180,10 @@ class SyntheticAnatomy:
         return Structure("room", Role.SUPPORT, window, occupancy(shape, window))
 
     def _facts(self) -> dict[str, float | str]:
-        course, tumour = self.course, self.course.lesion
-        side = "left" if tumour.centre_mm[0] > 0 else "right"
+        side = "left" if self.course.lesion.centre_mm[0] > 0 else "right"
         return {
-            "histology": tumour.histology,
             "site": f"{'cerebellar' if self._below else 'supratentorial'} {side}",
-            "tumour_volume_cc": tumour.volume_cc,
-            "tumour_x_mm": tumour.centre_mm[0],
-            "tumour_y_mm": tumour.centre_mm[1],
-            "tumour_z_mm": tumour.centre_mm[2],
-            "cavity_initial_cc": course.volume_cc(0.0),
-            "cavity_day20_cc": course.volume_cc(20.0),
-            "residual_initial_cc": course.residual_cc,
-            "residual_doubling_day": course.doubling_day,
+            **self.course.facts,
             "skull_thickness_mm": self.head.skull_mm,
             "scalp_thickness_mm": self.head.scalp_mm,
             "field_t": self.spec.field_t,

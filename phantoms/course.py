@@ -143,6 +143,20 @@ class SurgicalCourse:
             within,
         )
 
+    @property
+    def facts(self) -> dict[str, float | str]:
+        """What was drawn, for the record of a patient."""
+        lesion = self.lesion
+        return {
+            "histology": lesion.histology,
+            "tumour_volume_cc": lesion.volume_cc,
+            **{f"tumour_{axis}_mm": place for axis, place in zip("xyz", lesion.centre_mm, strict=True)},
+            "cavity_initial_cc": self.volume_cc(0.0),
+            "cavity_day20_cc": self.volume_cc(20.0),
+            "residual_initial_cc": self.residual_cc,
+            "residual_doubling_day": self.doubling_day,
+        }
+
     def volume_cc(self, day: float) -> float:
         """Return the volume, cm3, of the tumour (day < 0) or of the cavity (day >= 0)."""
         if day < 0:

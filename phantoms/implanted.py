@@ -163,16 +163,7 @@ def implant(
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     lesion = Lesion.draw(rng, centre_mm, volume_cc)
     course = SurgicalCourse.draw(rng, lesion, _to_skull(room, centre_mm).tolist(), room, residual_fraction)
-    facts: dict[str, float | str] = {
-        "tumour_volume_cc": volume_cc,
-        "histology": lesion.histology,
-        "residual_cc": course.residual_cc,
-        "doubling_day": course.doubling_day,
-        "centre_x_mm": float(centre_mm[0]),
-        "centre_y_mm": float(centre_mm[1]),
-        "centre_z_mm": float(centre_mm[2]),
-    }
-    return ImplantedAnatomy(base, course, id, facts, seed)
+    return ImplantedAnatomy(base, course, id, course.facts, seed)
 
 
 def _to_skull(room: Structure, centre_mm: Triple) -> np.ndarray:

@@ -23,6 +23,7 @@ ENDPOINTS = [
 ]
 CENTRE = np.array([22.0, -18.0, 30.0])
 ORGANS = {"brainstem": ((0.0, 25.0, -25.0), 13.0), "chiasm": ((0.0, -18.0, -12.0), 5.0)}
+LAW = {"tumour_median_cc": 9.9, "tumour_sigma": 0.65, "tumour_min_cc": 3.0, "tumour_max_cc": 30.0}
 SHRINK = {"direct_postop": 1.0, "mr_linac": 1.0, "delayed": 0.88}
 
 
@@ -184,13 +185,20 @@ def timeline(scene: Scene) -> dict[str, list[dict[str, object]]]:
     return {"steps": steps, "by_day": [volumes(day) for day in range(0, 91, 3)]}
 
 
+def drawn(patient: int) -> dict[str, float | str]:
+    """Return what was drawn for a patient."""
+    place = {f"tumour_{axis}_mm": float(c) for axis, c in zip("xyz", CENTRE + patient, strict=True)}
+    told = {"site": "supratentorial left", "histology": "lung", "tumour_volume_cc": 8.0 + patient, **place}
+    return {**told, "residual_initial_cc": 0.06, "residual_doubling_day": 30.0}
+
+
 def write_fake_case(folder: Path, scene: Scene) -> str:
     """Write one case and return its id."""
     case = f"{scene.patient:02d}{scene.strategy}"[:12]
     facts = {
         "id": case, "patient": f"p{scene.patient:02d}", "strategy": scene.strategy, "seed": scene.seed,
         "engine": "pencil 0.1.0", "field_ignored": scene.strategy == "mr_linac",
-        "facts": {"tumour_volume_cc": 8.2}, "wall_s": 11.5,
+        "facts": drawn(scene.patient), "wall_s": 11.5,
         "plan": {"prescription_gy": 18.0, "fractions": 1, "technique": "ncvmat", "day": 1.0},
     }  # fmt: skip
     tables = [table.to_dict("list") for table in (records(scene, case), dvh(scene, case))]
@@ -215,10 +223,11 @@ def write_store(
     study = {
         "name": "timing", "title": title, "seed": 7,
         "versions": {"lacuna": "0.1.0", "python": "3.11.2", "numpy": "2.4.0"},
-        "spec": {"cohort": {"kind": "synthetic", "count": patients}, "compare": {"endpoints": ENDPOINTS}},
+        "spec": {"cohort": {"kind": "synthetic", "patients": patients, **LAW}, "compare": {"endpoints": ENDPOINTS}},
         "strategies": arms, "patients": [f"p{n:02d}" for n in range(1, patients + 1)], "cases": [*ids, "ffffff"],
         "constants": [
             {"name": "machine.elekta-unity.sad_mm", "value": "1435", "source": "data sheet", "status": "published"},
+            {"name": "patient.lesion.volume_median_cc", "value": "9.9", "source": "a series", "status": "published"},
             {"name": "cavity.shrink_per_day", "value": "0.01", "source": "chosen for the example", "status": "assumed"},
         ],
     }  # fmt: skip

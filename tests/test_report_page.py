@@ -134,7 +134,7 @@ def test_page_tells_what_matters(html: str) -> None:
     assert "never for clinical use" in text
     assert "6 synthetic patients were treated in simulation 3 times" in text
     assert "The magnetic field was ignored on the user’s word (MR-Linac, one session)" in text
-    assert "1 of 2 constants is assumed" in text
+    assert "1 of 3 constants is assumed" in text
     assert "1 case failed" in text
     assert "PlanningError: no beam reaches" in text
     assert "Seravalli 2023" in text

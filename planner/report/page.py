@@ -15,7 +15,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from planner.report import courses, curves, paired
+from planner.report import cohort, courses, curves, delay, paired
 from planner.report.collect import COLOURS, Findings, collect
 from planner.report.naming import INTEREST, key_metrics, naming_of
 from planner.report.published import published_studies
@@ -83,7 +83,9 @@ def render(findings: Findings) -> str:
         slopes=paired.slopes(findings, naming, first),
         curves=curves.panels(findings),
         courses=courses.courses(findings)[:MOST_PANELS],
-        sizes={"slopes": paired, "curves": curves, "courses": courses},
+        cohort=cohort.cohort(findings),
+        delay=delay.delay(findings, naming),
+        sizes={"slopes": paired, "curves": curves, "courses": courses, "cohort": cohort, "delay": delay},
         told={"sharp_mm": SHARP_MM[0], "large_mm": LARGE_MM, "least_dose": LEAST_DOSE},
         gallery=shown,
         data=for_script(_data(findings, shown)),

@@ -248,6 +248,12 @@ def populations(count: int, seed: int = 0) -> Iterator[tuple[str, Population]]:
             yield name, Population.draw(series, comparison, rng, count)
 
 
+def cohorts(whole: Volumes, patients: int) -> list[Volumes]:
+    """Return many random cohorts of a size from a population."""
+    rng = np.random.default_rng(1)
+    return [whole.of(rng.integers(len(whole.before), size=patients)) for _ in range(_COHORTS)]
+
+
 def cavity_checks(process: Process = PROCESS) -> list[CavityCheck]:
     """Return every published figure beside ours."""
     return [check for name, population in populations(_POPULATION) for check in _checks(name, population, process)]
@@ -255,10 +261,9 @@ def cavity_checks(process: Process = PROCESS) -> list[CavityCheck]:
 
 def _checks(name: str, population: Population, process: Process) -> Iterator[CavityCheck]:
     whole, comparison = population.volumes(process), population.comparison
-    rng = np.random.default_rng(1)
-    cohorts = [whole.of(rng.integers(len(whole.before), size=comparison.patients)) for _ in range(_COHORTS)]
+    drawn = cohorts(whole, comparison.patients)
     for figure in comparison.figures:
         statistic = STATISTICS[figure.statistic].value
-        found = np.array([statistic(cohort) for cohort in cohorts])
+        found = np.array([statistic(cohort) for cohort in drawn])
         low, high = np.percentile(found, (2.5, 97.5))
         yield CavityCheck(name, comparison, figure, statistic(whole), float(found.std()), float(low), float(high))

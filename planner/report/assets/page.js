@@ -18,7 +18,7 @@
       follow(picker.value);
     });
   }
-  for (const group of document.querySelectorAll("#paired [data-patient]")) {
+  for (const group of document.querySelectorAll("#cohort [data-patient], #paired [data-patient], #delay [data-patient]")) {
     group.addEventListener("pointerenter", () => follow(group.dataset.patient));
     group.addEventListener("pointerleave", () => follow(chosen()));
   }
