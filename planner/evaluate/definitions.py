@@ -55,6 +55,24 @@ DEFINITIONS: dict[str, Definition] = {
         "HyTEC brain; Milano et al. 2021, Int J Radiat Oncol Biol Phys 110:68",
     ),
     "V3_cc": Definition("Skin is the shell of stated thickness inside the external contour.", "Seravalli et al. 2023"),
+    "mu_per_fraction": Definition("Monitor units of one fraction.", "this software"),
+    "modulation_factor": Definition(
+        "Monitor units of a fraction / prescribed dose of a fraction in cGy.", "this software"
+    ),
+    "aperture_mean_cm2": Definition(
+        "Area between leaves and jaws in the isocentre plane, mean over control points weighted by monitor units.",
+        "this software",
+    ),
+    "beam_on_min": Definition(
+        "Arcs run as fast as the slowest of gantry, dose rate and leaves permits; acceleration is left out.",
+        "planner/library/machines",
+    ),
+    "delivery_min": Definition(
+        "Beam-on time, ways of gantry, table and leaves with the beam off, and pauses.", "planner/library/timing"
+    ),
+    "machine_limits_violated": Definition(
+        "Limits of leaves, jaws, gantry, table and dose rate that a control point violates.", "planner/library/machines"
+    ),
     "limits_violated": Definition(
         "Number of mandatory limits exceeded. The optimiser aims lower: its objectives stand among the constants.",
         "planner/library/limits",

@@ -4,12 +4,15 @@ from collections.abc import Iterable, Mapping
 
 from phantoms.structure import Role
 from planner.evaluate import metrics
+from planner.evaluate.plan_quality import DELIVERY_UNITS
 from planner.treatment.limits import Limits
 
 _TARGETS = ("gtv", "ctv", "ptv")
 
 
-def metric_names(structures: Mapping[str, Role], fractions: Iterable[int]) -> dict[str, list[str]]:
+def metric_names(
+    structures: Mapping[str, Role], fractions: Iterable[int], *, apertures: bool = False
+) -> dict[str, list[str]]:
     """Return the names of the metrics of each structure that `planner.evaluate.metrics.case_metrics` can tell.
 
     Parameters
@@ -18,6 +21,8 @@ def metric_names(structures: Mapping[str, Role], fractions: Iterable[int]) -> di
         Structures that an anatomy may have on some day.
     fractions : iterable of int
         Numbers of fractions that may be prescribed: limits depend on them.
+    apertures : bool
+        Whether deliveries are measured as well: metrics of ``delivery``.
     """
     found: dict[str, list[str]] = {name: [*metrics.DOSE_NAMES, *metrics.TARGET_NAMES] for name in _TARGETS}
     for name in metrics.TRUTHS:
@@ -40,6 +45,8 @@ def metric_names(structures: Mapping[str, Role], fractions: Iterable[int]) -> di
     for limits in (metrics.limits_for(count) for count in set(fractions)):
         if limits is not None:
             _add_limits(found, limits, organs)
+    if apertures:
+        found["delivery"] = list(DELIVERY_UNITS)
     return {name: list(dict.fromkeys(known)) for name, known in found.items()}
 
 

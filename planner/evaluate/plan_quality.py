@@ -19,6 +19,15 @@ from planner.treatment.scenario import ScenarioSet
 from planner.treatment.timing import TimingRules
 
 SCENARIOS, TIMING = "setup", "standard"
+DELIVERY_UNITS = {
+    "mu_per_fraction": "MU",
+    "modulation_factor": "MU/cGy",
+    "aperture_mean_cm2": "cm²",
+    "beam_on_min": "min",
+    "delivery_min": "min",
+    "machine_limits_violated": "",
+}
+"""Metrics of a delivery and their units; times and monitor units are those of one fraction."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,34 @@ class Planned:
     dose: Volume
     structures: Mapping[str, Structure]
     targets: Mapping[str, Structure]
+
+
+def delivery_metrics(delivery: Delivery, machine: Machine, prescription_gy: float) -> list[Metric]:
+    """Return the metrics of what is delivered, as of a structure called ``delivery``.
+
+    Parameters
+    ----------
+    delivery : Delivery
+    machine : Machine
+    prescription_gy : float
+        Dose of the whole course.
+
+    Raises
+    ------
+    ValueError
+        If the machine has no limits of delivery or another number of leaves.
+    """
+    made = aperture_figures(delivery, machine, prescription_gy)
+    when = delivery_time(delivery, machine, library.load("timing", TIMING, TimingRules))
+    values = (
+        made.mu,
+        made.modulation_factor,
+        made.aperture_cm2,
+        when.beam_on_s / 60.0,
+        when.total_s / 60.0,
+        float(len(machine_violations(delivery, machine))),
+    )
+    return [Metric("delivery", n, v, u) for (n, u), v in zip(DELIVERY_UNITS.items(), values, strict=True)]
 
 
 def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> PlanQuality:

@@ -11,10 +11,22 @@ from planner.techniques.beams import beams_on
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
 from planner.treatment.errors import PlanningError
-from planner.treatment.technique import Apertures
+from planner.treatment.machine import Machine
+from planner.treatment.technique import Apertures, TechniqueSpec
 
 # Sides of the bixels that leaf tips move over: along X finer than the blur of an edge, along Y at most this.
 _STEP_X_MM, _STEP_Y_MM = 1.0, 2.6
+
+
+def undeliverable(machine: Machine, technique: TechniqueSpec) -> str:
+    """Return why a technique cannot be delivered on a machine as apertures; empty if it can."""
+    if machine.delivery is None:
+        return f"{machine.title} has no limits of delivery: only free fluence can be planned on it"
+    if technique.apertures is None:
+        return f"technique '{technique.name}' does not say how its apertures are shaped"
+    if technique.arcs is not None and machine.delivery.max_mu_per_deg is None:
+        return f"{machine.title} does not turn its gantry with the beam on: choose static fields"
+    return ""
 
 
 def shaping_of(request: PlanRequest) -> Apertures:
@@ -25,14 +37,10 @@ def shaping_of(request: PlanRequest) -> Apertures:
     PlanningError
         If the machine or the technique is known as free fluence only, or the machine does not treat in arcs.
     """
-    machine, technique = request.machine, request.technique
-    if machine.delivery is None:
-        raise PlanningError(f"{machine.title} has no limits of delivery: only free fluence can be planned on it")
-    if technique.apertures is None:
-        raise PlanningError(f"technique '{technique.name}' does not say how its apertures are shaped")
-    if technique.arcs is not None and machine.delivery.max_mu_per_deg is None:
-        raise PlanningError(f"{machine.title} does not turn its gantry with the beam on: choose static fields")
-    return technique.apertures.value
+    why = undeliverable(request.machine, request.technique)
+    if why or request.technique.apertures is None:
+        raise PlanningError(why)
+    return request.technique.apertures.value
 
 
 def fine_beams(request: PlanRequest) -> tuple[Beam, ...]:

@@ -87,17 +87,28 @@ def targets(structures: Mapping[str, Structure], rule: MarginRule) -> dict[str, 
     PlanningError
         If there is nothing to treat, or the barrier is not among the structures.
     """
-    drawn = [s for name in ("cavity", "residual") if (s := structures.get(name)) is not None and not s.is_empty]
-    if not drawn:
-        drawn = [s for s in (structures.get("tumour"),) if s is not None and not s.is_empty]
-    if not drawn:
-        raise PlanningError("there is nothing to treat: no cavity, residual or tumour is drawn, or all are empty")
-    gtv = united("gtv", drawn)
+    gtv = gtv_of(structures)
     ctv = expand(gtv, rule.gtv_to_ctv_mm.value, "ctv", _barrier(structures, gtv, rule))
     if rule.barrier.value:
         ctv = united("ctv", [gtv, ctv])
     ptv = expand(ctv, rule.ctv_to_ptv_mm.value, "ptv", structures.get("external"))
     return {"gtv": gtv, "ctv": ctv, "ptv": ptv}
+
+
+def gtv_of(structures: Mapping[str, Structure]) -> Structure:
+    """Return the cavity with the residual tumour, where there is a cavity; else the tumour.
+
+    Raises
+    ------
+    PlanningError
+        If none of them is drawn.
+    """
+    drawn = [s for name in ("cavity", "residual") if (s := structures.get(name)) is not None and not s.is_empty]
+    if not drawn:
+        drawn = [s for s in (structures.get("tumour"),) if s is not None and not s.is_empty]
+    if not drawn:
+        raise PlanningError("there is nothing to treat: no cavity, residual or tumour is drawn, or all are empty")
+    return united("gtv", drawn)
 
 
 def united(name: str, parts: list[Structure]) -> Structure:

@@ -149,6 +149,27 @@ class Findings:
         return sorted(self.study.get("constants", []), key=lambda c: (order.get(c["status"], 0), c["name"]))
 
     @property
+    def deliverable(self) -> tuple[Arm, ...]:
+        """Arms whose plans are apertures and monitor units; fluence is free in the others."""
+        shaped = {case.strategy for case in self.cases if case.facts.get("plan", {}).get("apertures", False)}
+        return tuple(arm for arm in self.shown_arms if arm.name in shaped)
+
+    @property
+    def free_fluence(self) -> tuple[Arm, ...]:
+        """Arms whose plans are free fluence, which no leaf could shape."""
+        return tuple(arm for arm in self.shown_arms if arm not in self.deliverable)
+
+    @property
+    def adapted(self) -> tuple[Arm, ...]:
+        """Arms in which a plan was adapted to the image of the day."""
+        changed = {
+            case.strategy
+            for case in self.cases
+            if any(one["how"] != "none" for one in case.facts.get("plan", {}).get("adaptations", []))
+        }
+        return tuple(arm for arm in self.shown_arms if arm.name in changed)
+
+    @property
     def field_ignored(self) -> tuple[Arm, ...]:
         """Arms in which a magnetic field was left out of the dose on the user's word."""
         names = {case.strategy for case in self.cases if case.facts.get("field_ignored")}

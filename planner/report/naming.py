@@ -43,6 +43,11 @@ LABELS = (
     (r"D([\d.]+)cc_gy", r"D\1cc"),
     (r"covered_fraction", "part inside the dose grid"),
     (r"limits_violated", "mandatory limits exceeded"),
+    (r"mu_per_fraction", "monitor units a fraction"),
+    (r"aperture_mean_cm2", "mean aperture, by monitor units"),
+    (r"beam_on_min", "beam-on time of a fraction"),
+    (r"delivery_min", "time of a fraction, setup apart"),
+    (r"machine_limits_violated", "limits of the machine violated"),
     (r"(.+?)(?:_gy|_cc)?_over_(.+)_limit", r"\1 over its \2 limit"),
 )
 # What a physicist looks at first, in that order, after the endpoints that the study names itself.
@@ -60,6 +65,12 @@ LEADING = (
     "brain.V12_cc",
     "skin.V3_cc",
     "all.limits_violated",
+    "delivery.mu_per_fraction",
+    "delivery.modulation_factor",
+    "delivery.aperture_mean_cm2",
+    "delivery.beam_on_min",
+    "delivery.delivery_min",
+    "delivery.machine_limits_violated",
     "ptv.volume_cc",
     "cavity.volume_cc",
 )

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from planner.report import cohort, courses, curves, delay, paired
 from planner.report.collect import COLOURS, Findings, collect
+from planner.report.deliveries import deliveries
 from planner.report.naming import INTEREST, key_metrics, naming_of
 from planner.report.published import published_studies
 from planner.report.slices import LARGE_MM, LEAST_DOSE, SHARP_MM, Gallery, gallery
@@ -82,6 +83,7 @@ def render(findings: Findings) -> str:
         papers=[paper for paper in papers if paper.short in used],
         slopes=paired.slopes(findings, naming, first),
         curves=curves.panels(findings),
+        deliveries=deliveries(findings),
         courses=courses.courses(findings)[:MOST_PANELS],
         cohort=cohort.cohort(findings),
         delay=delay.delay(findings, naming),

@@ -27,7 +27,7 @@ _DIRECTIONS = (("R", "L"), ("A", "P"), ("I", "S"))
 _STEP_MM = 0.75
 _ROOM_MM = 30.0
 _WASH_FROM = 0.1
-MOST_APERTURES = 12
+_MOST_APERTURES = 12
 
 
 def dose_figure(
@@ -136,14 +136,14 @@ def dvh_figure(histograms: Histograms, structures: Mapping[str, Structure], pres
     return figure
 
 
-def apertures_figure(delivery: Delivery, machine: Machine, target: Structure) -> Figure:
-    """Return beam's-eye views of apertures, spread evenly over the delivery: leaves, jaws, projected target."""
+def apertures_figure(delivery: Delivery, machine: Machine, target: Structure, most: int = _MOST_APERTURES) -> Figure:
+    """Return beam's-eye views of at most `most` apertures, spread evenly: leaves, jaws, projected target."""
     flat = [
         (beam.label, beam.isocentre_mm, n, point)
         for beam in delivery.beams
         for n, point in enumerate(beam.control_points, start=1)
     ]
-    chosen = np.unique(np.linspace(0, len(flat) - 1, min(MOST_APERTURES, len(flat))).round().astype(int))
+    chosen = np.unique(np.linspace(0, len(flat) - 1, min(most, len(flat))).round().astype(int))
     columns = min(4, len(chosen))
     rows = -(-len(chosen) // columns)
     figure = Figure(figsize=(3.1 * columns, 3.25 * rows), layout="constrained", facecolor="white")

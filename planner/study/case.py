@@ -32,6 +32,9 @@ class Settings(Frozen):
         What Monte Carlo has to reach in the target: root mean square over its voxels. Twice as much in corrections.
     dose_grid_mm : float
         Spacing of the dose grid.
+    apertures : bool
+        Plan apertures and monitor units that the machine can deliver; where machine or technique cannot, and everywhere
+        if false, fluence is free.
     ignore_field : bool
         Leave the magnetic field out where the engine cannot see it; every record says so.
     observer_sd_mm : float
@@ -45,6 +48,7 @@ class Settings(Frozen):
     corrections: int = Field(default=1, ge=0, le=10)
     uncertainty_percent: float = Field(default=1.0, gt=0, le=10)
     dose_grid_mm: float = Field(default=2.0, ge=0.5, le=10)
+    apertures: bool = False
     ignore_field: bool = False
     observer_sd_mm: float = Field(default=0.5, ge=0, le=5)
     observer_correlation_mm: float = Field(default=10.0, gt=0, le=100)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,14 +12,18 @@ from phantoms.patient import Anatomy, Epoch
 from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.metrics import Metric, case_metrics
+from planner.evaluate.plan_quality import delivery_metrics
+from planner.io.delivery_file import Treatment
 from planner.study.case import Case
 from planner.study.store import DVH, RECORDS, CaseResult
 from planner.study.views import views_of
+from planner.timeline.adaptation import Adapted
 from planner.timeline.practice import Observer, Practice
 from planner.timeline.run import follow
 from planner.timeline.state import Course, State
 from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
+from planner.treatment.machine import Machine
 from planner.treatment.plan import Plan
 
 # The volumes of the course are told for at least this many days, every few of them.
@@ -85,6 +89,7 @@ def run_case(case: Case) -> CaseResult:
         observer=Observer(settings.observer_sd_mm, settings.observer_correlation_mm),
         seed=case.seed,
         patient=case.number,
+        apertures=settings.apertures,
     )
     state = follow(case.arm.strategy, anatomy, practice)
     courses = state.courses
@@ -98,21 +103,46 @@ def run_case(case: Case) -> CaseResult:
         told.update(metric.structure for metric in metrics)
         records.extend((*head, phase.name, m.structure, m.name, m.value, m.unit, m.uncertainty) for m in metrics)
         curves.extend((*head, phase.name, *row) for row in phase.curves(metrics))
+    for number, course in enumerate(courses, 1):
+        found = delivered_metrics(course, case.arm.machine)
+        name = f"delivered{_suffix(number)}"
+        records.extend((*head, name, m.structure, m.name, m.value, m.unit, m.uncertainty) for m in found)
     return CaseResult(
         case=_facts(case, anatomy, courses),
         records=records,
         dvh=curves,
         timeline=_timeline(state),
         views=views_of(courses[0], told),
+        treatments=_treatments(courses[0]),
     )
 
 
 def phases_of(courses: Sequence[Course]) -> Iterator[Phase]:
     """Yield the planned and the delivered dose of every plan, each on its own anatomy."""
     for number, course in enumerate(courses, 1):
-        suffix = f"_{number}" if number > 1 else ""
-        yield Phase(f"planned{suffix}", course.plan.dose, course.belief, course.plan)
-        yield Phase(f"delivered{suffix}", course.dose, course.truth, course.plan)
+        yield Phase(f"planned{_suffix(number)}", course.plan.dose, course.belief, course.plan)
+        yield Phase(f"delivered{_suffix(number)}", course.dose, course.truth, course.given)
+
+
+def _suffix(number: int) -> str:
+    """Return what the phases of the first, second ... plan end in."""
+    return f"_{number}" if number > 1 else ""
+
+
+def delivered_metrics(course: Course, machine: Machine) -> list[Metric]:
+    """Return the metrics of the apertures that a course delivered, mean over its days; none where fluence was free."""
+    prescribed = course.plan.prescription.dose_gy
+    of_days = [delivery_metrics(t.delivery, machine, prescribed) for t in _treatments(course)]
+    return [replace(same[0], value=float(np.mean([m.value for m in same]))) for same in zip(*of_days, strict=True)]
+
+
+def _treatments(course: Course) -> list[Treatment]:
+    """Return what a course delivered on each of its days; nothing where fluence was free."""
+    return [
+        Treatment(d.day, d.given.how, d.given.plan.delivery)
+        for d in course.deliveries
+        if d.given.plan.delivery is not None
+    ]
 
 
 class _Columns(dict[str, list]):
@@ -158,7 +188,20 @@ def _plan_facts(case: Case, course: Course) -> dict[str, Any]:
         "treated_day": course.days[-1],
         "deliveries": len(course.days),
         "treated_days": list(course.days),
+        "adaptations": [_adaptation(d.given) for d in course.deliveries],
+        "apertures": plan.delivery is not None,
         **plan.facts,
+    }
+
+
+def _adaptation(given: Adapted) -> dict[str, Any]:
+    """Return how the plan was made to fit one day."""
+    facts = {key: value for key, value in given.plan.facts.items() if given.how == "shape"}
+    return {
+        "how": given.how,
+        "shift_mm": [round(x, 3) for x in given.shift_mm.tolist()],
+        "planned_on": given.plan.day,
+        **facts,
     }
 
 

@@ -168,7 +168,7 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
 def _check_endpoints(spec: StudySpec, arms: tuple[Arm, ...], data: Path | None, file: Path) -> None:
     """Refuse endpoints that no case of the study can tell."""
     fractions = {row.fractions for arm in arms for row in arm.prescription.rows.value}
-    known = metric_names(spec.cohort.structures(data), fractions)
+    known = metric_names(spec.cohort.structures(data), fractions, apertures=spec.settings.apertures)
     for number, endpoint in enumerate(spec.compare.endpoints):
         structure, _, metric = endpoint.partition(".")
         where = f"compare.endpoints.{number}"

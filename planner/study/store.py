@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from planner.io.delivery_file import Treatment, read_deliveries, write_deliveries
 from planner.treatment.errors import InputError
 
 RECORDS = pa.schema(
@@ -45,6 +46,7 @@ DVH = pa.schema(
         ("volume_percent", pa.float64()),
     ]
 )
+APERTURES = "apertures.json"
 CASE_FILES = ("records.parquet", "dvh.parquet", "timeline.json", "views.npz")
 
 
@@ -62,6 +64,8 @@ class CaseResult:
         Content of ``timeline.json``.
     views : mapping of str to ndarray
         Content of ``views.npz``.
+    treatments : sequence of Treatment
+        Content of ``apertures.json``, which there is where the first plan has apertures.
     """
 
     case: Mapping[str, Any]
@@ -69,6 +73,7 @@ class CaseResult:
     dvh: Mapping[str, Any]
     timeline: Mapping[str, Any]
     views: Mapping[str, np.ndarray]
+    treatments: Sequence[Treatment] = ()
 
     def timed(self, wall_s: float) -> "CaseResult":
         """Return the result with the time that it took, s."""
@@ -109,6 +114,8 @@ def write_case(study: Path, result: CaseResult) -> Path:
         pq.write_table(pa.table(dict(result.dvh), schema=DVH), writing / "dvh.parquet")
         _write_json(writing / "timeline.json", result.timeline)
         np.savez_compressed(writing / "views.npz", allow_pickle=False, **dict(result.views))
+        if result.treatments:
+            write_deliveries(writing / APERTURES, result.treatments)
         files = {file.name: sha256_of(file) for file in sorted(writing.iterdir())}
         _write_json(writing / "case.json", {**result.case, "hashes": {**result.case.get("hashes", {}), **files}})
         writing.chmod(0o755)
@@ -180,7 +187,8 @@ def read_case(folder: Path) -> dict[str, Any]:
         If a file is missing or was changed.
     """
     case = read_json(folder / "case.json")
-    for name in CASE_FILES:
+    told = [name for name in (APERTURES,) if name in case["hashes"]]
+    for name in (*CASE_FILES, *told):
         file = folder / name
         if not file.is_file() or sha256_of(file) != case["hashes"].get(name):
             raise InputError(file, "", "is missing or was changed after the case was computed: delete its folder")
@@ -191,6 +199,12 @@ def read_views(folder: Path) -> dict[str, np.ndarray]:
     """Return the arrays of ``views.npz``; pickled objects are refused."""
     with np.load(folder / "views.npz", allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def read_treatments(folder: Path) -> list[Treatment]:
+    """Return what a finished case delivered on each day; empty where fluence was free."""
+    file = folder / APERTURES
+    return read_deliveries(file) if file.exists() else []
 
 
 def read_tables(folders: Iterable[Path], name: str) -> pd.DataFrame:

@@ -11,6 +11,8 @@ from phantoms.patient import Epoch
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Capability, Engine
 from planner.evaluate.recompute import in_body
+from planner.optimise.control_points import undeliverable
+from planner.optimise.deliverable import make_deliverable
 from planner.optimise.planning import Effort, PlanRequest, make_plan
 from planner.optimise.prescribing import prescribe, targets
 from planner.timeline.arm import Arm
@@ -19,6 +21,7 @@ from planner.timeline.state import State
 from planner.timeline.strategy import Step
 from planner.treatment.dose import Dose
 from planner.treatment.plan import Plan
+from planner.treatment.prescription import Prescription
 
 # What the observer draws on the images; the other structures are taken as they are.
 DRAWN = ("tumour", "cavity", "residual")
@@ -66,6 +69,8 @@ class Practice:
         Of the dose-correction loop; None: `engine`.
     corrections : int
         Rounds of the dose-correction loop.
+    apertures : bool
+        Plan apertures and monitor units where machine and technique can, instead of free fluence.
     """
 
     arm: Arm
@@ -78,6 +83,7 @@ class Practice:
     fast: Engine | None = None
     corrector: Engine | None = None
     corrections: int = 0
+    apertures: bool = False
 
     def day_of(self, step: Step, state: State) -> float:
         """Return the day of a step: given, drawn from a range, or that of the step before."""
@@ -101,6 +107,13 @@ class Practice:
 
     def plan_on(self, belief: Epoch) -> Plan:
         """Return a plan on the believed anatomy: dose by the size of the target as drawn."""
+        return self._planned(belief, None)
+
+    def replan_on(self, belief: Epoch, reference: Plan) -> Plan:
+        """Return a plan on the believed anatomy, of the dose and fractions of an older one."""
+        return self._planned(belief, reference.prescription)
+
+    def _planned(self, belief: Epoch, prescription: Prescription | None) -> Plan:
         volumes = targets(belief.structures, self.arm.margins)
         request = PlanRequest(
             day=belief.day,
@@ -110,11 +123,15 @@ class Practice:
             machine=self.arm.machine,
             technique=self.arm.technique,
             objectives=self.arm.objectives,
-            prescription=prescribe(self.arm.prescription, volumes["gtv"]),
+            prescription=prescription or prescribe(self.arm.prescription, volumes["gtv"]),
             ignore_field=self._ignored,
             effort=Effort(corrections=self.corrections),
         )
-        plan = make_plan(request, self.engine, fast=self.fast, corrector=self.corrector)
+        if self.apertures and not undeliverable(self.arm.machine, self.arm.technique):
+            made, delivery = make_deliverable(request, self.engine, fast=self.fast, corrector=self.corrector)
+            plan = replace(made, delivery=delivery)
+        else:
+            plan = make_plan(request, self.engine, fast=self.fast, corrector=self.corrector)
         return replace(plan, dose=in_body(plan.dose, belief.structures["external"]))
 
     def dose_on(self, truth: Epoch, plan: Plan) -> Dose:

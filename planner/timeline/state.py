@@ -9,6 +9,7 @@ import numpy as np
 from phantoms.grid import Grid
 from phantoms.patient import Anatomy, Epoch
 from phantoms.volume import Volume
+from planner.timeline.adaptation import Adapted
 from planner.treatment.dose import Dose
 from planner.treatment.plan import Plan
 
@@ -44,8 +45,11 @@ class Delivery:
     truth : Epoch
         The anatomy that received the dose.
     plan : Plan
+        The plan as it was made.
     belief : Epoch
-        What the plan was made on.
+        What it was made on.
+    given : Adapted
+        What was delivered: the plan itself, or what was made of it to fit the day.
     dose : Dose
         Of all fractions of the plan, computed on the truth of this day; see `Course`.
     """
@@ -54,6 +58,7 @@ class Delivery:
     truth: Epoch
     plan: Plan
     belief: Epoch
+    given: Adapted
     dose: Dose
 
 
@@ -71,8 +76,13 @@ class Course:
 
     @property
     def plan(self) -> Plan:
-        """The plan that was delivered."""
+        """The plan as it was made."""
         return self.deliveries[0].plan
+
+    @property
+    def given(self) -> Plan:
+        """The plan as it was delivered last: on its targets the delivered dose is told."""
+        return self.deliveries[-1].given.plan
 
     @property
     def belief(self) -> Epoch:

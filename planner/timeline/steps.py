@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from phantoms.patient import Epoch
+from planner.timeline.adaptation import adapted
 from planner.timeline.state import Delivery, State
 from planner.timeline.strategy import Recur, Step
 from planner.treatment.dose import Dose
@@ -25,6 +26,10 @@ class Practice(Protocol):
 
     def plan_on(self, belief: Epoch) -> Plan:
         """Return a plan made on what the planner believes."""
+        ...
+
+    def replan_on(self, belief: Epoch, reference: Plan) -> Plan:
+        """Return a plan on what the planner believes now, of the prescription of an older plan."""
         ...
 
     def dose_on(self, truth: Epoch, plan: Plan) -> Dose:
@@ -64,15 +69,20 @@ def plan(state: State, step: Any, practice: Practice) -> State:
 
 
 def treat(state: State, step: Any, practice: Practice) -> State:
-    """Deliver the plan on truth: the dose is computed again, unless the matter is that which it was planned on."""
-    if state.plan is None or state.planned_on is None:
+    """Deliver the plan, adapted to the image of the day where the step says so, on truth.
+
+    The dose is computed again, unless the matter is that which it was planned on.
+    """
+    if state.plan is None or state.planned_on is None or state.belief is None:
         raise PlanningError("there is nothing to deliver: no plan was made")
     _same_session(state, step)
     truth = _truth(state, images=True)
-    unchanged = truth.volumes["density"] is state.planned_on.volumes["density"]
-    dose = state.plan.dose if unchanged else practice.dose_on(truth, state.plan)
-    delivery = Delivery(state.day, truth, state.plan, state.planned_on, dose)
-    return replace(state, truth=truth, deliveries=(*state.deliveries, delivery)).logged(step.step, step.label, truth)
+    given = adapted(step.adapt, (state.plan, state.planned_on), state.belief, practice)
+    unchanged = truth.volumes["density"] is given.density
+    dose = given.plan.dose if unchanged else practice.dose_on(truth, given.plan)
+    delivery = Delivery(state.day, truth, state.plan, state.planned_on, given, dose)
+    done = replace(state, truth=truth, deliveries=(*state.deliveries, delivery))
+    return done.logged(step.step, ", ".join(filter(None, (step.label or step.step, given.told))), truth)
 
 
 def recur(state: State, step: Recur, practice: Practice) -> State:

@@ -20,6 +20,9 @@ def _as_range(days: object) -> object:
 Days = Annotated[tuple[float, float], BeforeValidator(_as_range)]
 """The lowest and the highest day; a single day in a file is both."""
 
+Adaptation = Literal["none", "position", "shape"]
+"""How a plan is made to fit the image of a session; see `planner.timeline.adaptation`."""
+
 
 class _Step(Frozen):
     """What all steps share.
@@ -78,10 +81,20 @@ class Treat(_Step):
     ----------
     same_session : bool
         The patient has stayed on the table since the image: no date may be given.
+    adapt : str
+        To the image of the session: ``none``, ``position`` (the plan is moved by what the centre of mass of the target
+        has moved) or ``shape`` (planned again with the same objectives and prescription).
     """
 
     step: Literal["treat"]
     same_session: bool = False
+    adapt: Adaptation = "none"
+
+    @model_validator(mode="after")
+    def _adapts_to_an_image(self) -> "Treat":
+        if self.adapt != "none" and not self.same_session:
+            raise ValueError("a 'treat' step that adapts needs same_session = true, and an 'image' step on its day")
+        return self
 
 
 class Wait(_Step):

@@ -7,6 +7,7 @@ import numpy as np
 
 from phantoms.structure import Structure
 from planner.treatment.beam import Beam
+from planner.treatment.delivery import Delivery
 from planner.treatment.dose import Dose
 from planner.treatment.prescription import Prescription
 
@@ -31,6 +32,8 @@ class Plan:
         Planned dose, on the planner's density.
     facts : mapping of str to (float or str)
         Objective, iterations, normalisation and the like; units in the keys.
+    delivery : Delivery or None
+        Apertures and monitor units that give `beams` and `weights`; None where fluence is free.
     """
 
     day: float
@@ -42,3 +45,4 @@ class Plan:
     weights: tuple[np.ndarray, ...]
     dose: Dose
     facts: Mapping[str, float | str]
+    delivery: Delivery | None = None
