@@ -3,18 +3,11 @@
 import numpy as np
 
 from phantoms.grid import Triple
-from phantoms.noise import Noise
 from phantoms.shapes import Box, Ellipsoid, Shape, Torus, union
 from phantoms.skull import SIDES, Frame, mirrored, posterior_fossa
 
-# Depth of sulci and thickness of the cortical ribbon: Fischl 2000 (2-3 mm, mean 2.5); sulci reach 10-20 mm.
-_SULCUS_MM = 14.0
-CORTEX_MM = 2.7
-# No sulcus comes nearer to the corpus callosum and the basal nuclei.
-_RIM_OF_CORE_MM = 5.0
-# Folds are drawn on a ball of this radius and reach inwards along its rays.
-_FOLD_RADIUS_MM = 70.0
-FOLD_KNOT_MM = 7.6
+# Folia of the cerebellum are a few mm apart; a lobule has four of them.
+FOLIUM_MM = 4.2
 
 
 def brainstem(frame: Frame) -> Shape:
@@ -35,7 +28,7 @@ def spinal_cord(frame: Frame) -> Shape:
 
 def core(frame: Frame) -> Shape:
     """Return the unfolded middle of the cerebrum: corpus callosum, basal nuclei, diencephalon."""
-    return frame.ball((0, 4, 24), (34, 38, 21))
+    return frame.ball((0, 4, 24), (31, 38, 19))
 
 
 def hollows(frame: Frame) -> Shape:
@@ -50,68 +43,42 @@ def hollows(frame: Frame) -> Shape:
 
 
 def fissures(frame: Frame, opening_mm: float) -> Shape:
-    """Return the interhemispheric and the Sylvian fissures, `opening_mm` wide."""
+    """Return the interhemispheric and the Sylvian fissures, the latter with the cleft over the insula."""
     long = Box(frame.at(0, 0, 40), (opening_mm / 2, 120.0, 120.0)) - core(frame)
-    tilt = np.deg2rad(17.0)
-    turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
-    lateral = []
+    half = 0.4 * opening_mm + 0.3
+    lateral: list[Shape] = []
     for side in SIDES.values():
-        centre = frame.at(side * 53, -6, 16)
-        lateral.append(Ellipsoid(centre, (18.0, 32.0, opening_mm / 2 + 0.9)).rotated(turn, centre))
+        mouth, insula = frame.at(side * 55, -8, 14), frame.at(side * 41, -5, 17)
+        lateral.append(Ellipsoid(mouth, (19.0, 31.0, half)).rotated(_turned(0, 19.0), mouth))
+        lateral.append(Ellipsoid(insula, (half, 23.0, 13.0)).rotated(_turned(2, side * 9.0), insula))
     return union(long, *lateral)
 
 
-def pial_distance(
-    hull: np.ndarray,
-    unfolded: np.ndarray,
-    folds: Noise,
-    mesh: tuple[np.ndarray, np.ndarray, np.ndarray],
-    width_mm: float,
-) -> np.ndarray:
-    """Return the signed distance, mm, to the folded surface of the cerebrum.
-
-    Sulci are the zero surfaces of a noise drawn on a ball, carried inwards along its rays: sheets at right angles to
-    the surface, up to about 18 mm deep.
-
-    Parameters
-    ----------
-    hull, unfolded : ndarray
-        Signed distances to the cerebrum without sulci and to its unfolded middle, mm.
-    folds : Noise
-    mesh : tuple of 3 ndarray
-        Coordinates relative to the middle of the cerebrum, an open mesh.
-    width_mm : float
-        Opening of a sulcus at the surface; it narrows with depth.
-    """
-    surface = hull.copy()
-    near = np.nonzero((hull < 1.0) & (hull > -_SULCUS_MM - 6.0) & (unfolded > _RIM_OF_CORE_MM))
-    x, y, z = (np.broadcast_to(axis, hull.shape)[near] for axis in mesh)
-    length = np.maximum(np.sqrt(x * x + y * y + z * z), 1.0)
-    # A little of the radius is kept, so that a sulcus bends on its way down.
-    stretch = (_FOLD_RADIUS_MM / length) ** np.float32(0.8)
-    apart = np.abs(folds.sheet_mm(x * stretch, y * stretch, z * stretch)) / stretch
-    depth = -surface[near]
-    bottom = _SULCUS_MM + 4.0 * np.tanh(folds.at(z * stretch, x * stretch, y * stretch))
-    half_width = 0.5 * np.float32(width_mm) * (1.15 - 0.7 * np.clip(depth / bottom, 0.0, 1.0))
-    sulcus = np.maximum(np.maximum(apart - half_width, depth - bottom), _RIM_OF_CORE_MM + 1.0 - unfolded[near])
-    surface[near] = np.maximum(surface[near], -sulcus)
-    return surface
+def _turned(axis: int, angle_deg: float) -> np.ndarray:
+    """Return the rotation matrix about a coordinate axis."""
+    c, s = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    a, b = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.eye(3)
+    turn[a, a], turn[a, b], turn[b, a], turn[b, b] = c, -s, s, c
+    return turn
 
 
 def deep_nuclei(frame: Frame) -> Shape:
     """Return caudate, putamen and thalamus of both sides."""
     parts: list[Shape] = []
     for side in SIDES.values():
-        caudate = [(13, -24, 28), (15, -10, 36), (18, 12, 38), (22, 26, 32)]
-        parts.append(frame.path(mirrored(caudate, side), 6.0, 2.0))
-        parts.append(frame.ball((side * 26, -4, 22), (6, 17, 11)))
-        parts.append(frame.ball((side * 11, 13, 23), (8.5, 14, 10)))
+        caudate = [(14, -22, 22), (16, -14, 30), (19, 2, 37), (23, 24, 33)]
+        parts.append(frame.path(mirrored(caudate, side), 7.0, 2.0))
+        lentiform = frame.at(side * 25, -3, 17)
+        parts.append(Ellipsoid(lentiform, (6.5, 20.0, 12.0)).rotated(_turned(2, -side * 14.0), lentiform))
+        thalamus = frame.at(side * 11, 14, 20)
+        parts.append(Ellipsoid(thalamus, (8.5, 15.0, 11.0)).rotated(_turned(2, -side * 25.0), thalamus))
     return union(*parts)
 
 
 def capsule_internal(frame: Frame) -> Shape:
     """Return the internal capsules, white matter between the deep nuclei."""
-    return union(*(frame.path(mirrored([(18, -16, 32), (19, 2, 24), (21, 18, 28)], s), 3.0) for s in SIDES.values()))
+    return union(*(frame.path(mirrored([(19, -20, 28), (17, -2, 20), (22, 18, 24)], s), 3.0) for s in SIDES.values()))
 
 
 def hippocampus(frame: Frame, side: float) -> Shape:
@@ -122,12 +89,16 @@ def hippocampus(frame: Frame, side: float) -> Shape:
 def ventricles(frame: Frame, dilation: float) -> Shape:
     """Return the lateral, third and fourth ventricles with the aqueduct; `dilation` scales their width."""
     parts: list[Shape] = []
+    wide = dilation
     for side in SIDES.values():
-        horn = [(8, -32, 28), (7, -14, 36), (9, 6, 39), (15, 26, 36), (24, 38, 26)]
-        parts.append(frame.path(mirrored(horn, side), 4.4 * dilation, 5.2 * dilation))
-        parts.append(frame.path(mirrored([(24, 38, 26), (25, 52, 22), (22, 63, 19)], side), 5.5 * dilation, 1.5))
-        temporal = [(25, 37, 23), (33, 24, 8), (34, 8, -1), (32, -6, -7)]
-        parts.append(frame.path(mirrored(temporal, side), 4.2 * dilation, 2.2 * dilation))
+        front, body, atrium = (frame.at(side * x, y, z) for x, y, z in ((8, -19, 30), (10, 6, 38), (23, 36, 26)))
+        parts.append(Ellipsoid(front, (4.0 * wide, 17.0, 10.0)).rotated(_turned(2, side * 15.0), front))
+        parts.append(Ellipsoid(body, (7.5 * wide, 27.0, 4.8 * wide)).rotated(_turned(1, side * 16.0), body))
+        parts.append(Ellipsoid(atrium, (5.4 * wide, 9.0, 11.0)).rotated(_turned(2, -side * 20.0), atrium))
+        parts.append(frame.path(mirrored([(16, 26, 37), (23, 36, 30)], side), 5.0 * wide, 5.6 * wide))
+        parts.append(frame.path(mirrored([(25, 42, 24), (26, 54, 21), (23, 64, 19)], side), 4.0 * wide, 1.2))
+        temporal = [(26, 36, 22), (33, 24, 8), (34, 8, -1), (32, -6, -7)]
+        parts.append(frame.path(mirrored(temporal, side), 3.6 * wide, 1.7 * wide))
     parts.append(Box(frame.at(0, 7, 22), (1.6 * dilation, 12.0, 9.0), 1.4))
     parts.append(frame.path([(0, 18, 14), (0, 21, 0)], 1.3))
     parts.append(frame.ball((0, 21.5, -13), (6.5 * dilation, 4.8, 10.5)))
@@ -136,7 +107,7 @@ def ventricles(frame: Frame, dilation: float) -> Shape:
 
 def choroid_plexus(frame: Frame) -> Shape:
     """Return the choroid plexus of the atria."""
-    return union(*(frame.path(mirrored([(17, 28, 34), (25, 38, 25), (30, 30, 15)], s), 1.8) for s in SIDES.values()))
+    return union(*(frame.path(mirrored([(14, 24, 36), (23, 37, 26), (30, 30, 15)], s), 2.0) for s in SIDES.values()))
 
 
 def cerebellum(frame: Frame) -> Shape:
@@ -149,14 +120,34 @@ def cerebellum(frame: Frame) -> Shape:
 
 
 def medullary_core(frame: Frame) -> Shape:
-    """Return the white matter of the cerebellum."""
-    lobes = [frame.ball((side * 21, 34, -13), (14, 13, 8)) for side in SIDES.values()]
-    return union(*lobes, frame.rod((-19, 26, -13), (19, 26, -13), 6), width=6.0)
+    """Return the white matter of the cerebellum without its branches."""
+    lobes = [frame.ball((side * 21, 33, -13), (15, 12, 7)) for side in SIDES.values()]
+    return union(*lobes, frame.rod((-19, 26, -13), (19, 26, -13), 5), width=6.0)
+
+
+def folia(frame: Frame, mesh: tuple[np.ndarray, np.ndarray, np.ndarray], bend: np.ndarray) -> np.ndarray:
+    """Return how far round the cerebellum a point lies, mm: folia are sheets on which it is constant.
+
+    They fan out from the peduncles about a transverse axis, as a sagittal section shows, and turn outwards, so that
+    level sections cut them too. Sheets 30 mm from the axis are as far apart as this says.
+
+    Parameters
+    ----------
+    frame : Frame
+    mesh : tuple of 3 ndarray
+        Coordinates, an open mesh, mm.
+    bend : ndarray
+        What the sheets are bent by, mm.
+    """
+    _, y0, z0 = frame.at(0, 22, -13)
+    x, y, z = mesh
+    back, up = y - y0, z - z0
+    return 30.0 * np.arctan2(up, back) + 1.1 * np.sqrt(back * back + up * up + 0.6 * x * x) + bend
 
 
 def falx(frame: Frame) -> Shape:
     """Return the falx: a sheet in the midline above the corpus callosum, not yet cut to the skull."""
-    sheet = Box(frame.at(0, 0, 60), (0.8, 130.0, 130.0))
+    sheet = Box(frame.at(0, 0, 60), (0.6, 130.0, 130.0))
     free_edge = frame.ball((0, 10, 22), (60, 48, 33))
     return (sheet - free_edge) - posterior_fossa(frame).grown(1.0)
 
@@ -166,29 +157,29 @@ def tentorium(frame: Frame) -> Shape:
     fossa = posterior_fossa(frame)
     notch = frame.ball((0, 8, 4), (17, 25, 40))
     above = Box(frame.at(0, 40, 20), frame.at(80, 60, 26))
-    return ((fossa.grown(1.7) - fossa) & above) - notch
+    return ((fossa.grown(1.4) - fossa.grown(0.2)) & above) - notch
 
 
 def venous_sinuses(frame: Frame) -> Shape:
     """Return the sagittal, straight, transverse and sigmoid sinuses."""
     angles = np.deg2rad(np.linspace(-62.0, 118.0, 16))
     arc: list[Triple] = [(0.0, 2 + 79.5 * float(np.sin(a)), 36 + 58.5 * float(np.cos(a))) for a in angles]
-    parts = [frame.path(arc, 1.8, 4.0), frame.path([(0, 34, 24), (0, 56, 16), (0, 71, 6)], 2.0, 2.6)]
+    parts = [frame.path(arc, 1.5, 3.4), frame.path([(0, 34, 24), (0, 56, 16), (0, 71, 6)], 2.0, 2.6)]
     for side in SIDES.values():
         across = [(0, 71, 4), (20, 66, -2), (38, 56, -8), (49, 41, -15), (45, 30, -30), (33, 26, -38)]
-        parts.append(frame.path(mirrored(across, side), 3.4, 3.8))
+        parts.append(frame.path(mirrored(across, side), 2.6, 3.0))
     return union(*parts)
 
 
 def arteries(frame: Frame) -> Shape:
     """Return the carotids, the circle of Willis and its first branches."""
-    parts: list[Shape] = [frame.path([(0, 3, -38), (0, -8, -16), (0, -10, 2)], 1.8, 1.5)]
+    parts: list[Shape] = [frame.path([(0, 3, -38), (0, -8, -16), (0, -10, 2)], 1.5, 1.3)]
     for side in SIDES.values():
         carotid = [(26, 2, -120), (24, -6, -40), (14, -10, -16), (11, -20, -6), (11, -17, 3)]
-        parts.append(frame.path(mirrored(carotid, side), 2.8, 2.0))
-        parts.append(frame.path(mirrored([(11, -17, 3), (24, -16, 6), (38, -14, 9), (40, 4, 20)], side), 1.5, 1.0))
-        parts.append(frame.path(mirrored([(11, -17, 3), (2, -28, 10), (2, -40, 26), (2, -32, 42)], side), 1.2, 0.9))
-        parts.append(frame.path(mirrored([(0, -10, 2), (14, 4, 4), (17, 22, 6), (14, 40, 12)], side), 1.2, 0.9))
+        parts.append(frame.path(mirrored(carotid, side), 2.4, 1.7))
+        parts.append(frame.path(mirrored([(11, -17, 3), (24, -16, 6), (38, -14, 9), (40, 4, 20)], side), 1.2, 0.8))
+        parts.append(frame.path(mirrored([(11, -17, 3), (2, -28, 10), (2, -40, 26), (2, -32, 42)], side), 1.0, 0.7))
+        parts.append(frame.path(mirrored([(0, -10, 2), (14, 4, 4), (17, 22, 6), (14, 40, 12)], side), 1.0, 0.7))
     return union(*parts)
 
 

@@ -254,7 +254,7 @@ def _draw_site(rng: np.random.Generator, head: Head, volume_cc: float, below: bo
     """
     frame = head.frame
     radius = float(np.cbrt(volume_cc * 1000.0 * 3.0 / (4.0 * np.pi)))
-    space = skull.posterior_fossa(frame) if below else skull.cranium(frame)
+    space = skull.occiput(frame) if below else skull.cranium(frame)
     low, high = space.bounds
     stem = brain.brainstem(frame).grown(2.0)
     for _ in range(20000):
@@ -267,7 +267,8 @@ def _draw_site(rng: np.random.Generator, head: Head, volume_cc: float, below: bo
         junction = rng.normal(4.0, 2.5)
         if abs(depth - (0.95 * radius + junction)) > 1.5 or _distance(stem, point) < radius + 2.0:
             continue
-        if not below and _distance(skull.posterior_fossa(frame), point) < 0.9 * radius + 2.0:
+        from_tent = _distance(skull.posterior_fossa(frame), point) * (-1 if below else 1)
+        if from_tent < 0.9 * radius + (-1.0 if below else 2.0):
             continue
         return point, _outward(space, point, depth)
     raise ValueError(f"no site for a lesion of {volume_cc:.1f} cc")

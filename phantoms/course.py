@@ -256,7 +256,8 @@ class _Bed:
 
     def necrosis(self, name: str) -> Structure:
         """Necrotic core of a tumour, under a wall of enhancing tissue."""
-        return self.made(name, Role.SUPPORT, self.patch.covered(self.distance + np.float32(NECROSIS_MM.value)))
+        wall = np.float32(NECROSIS_MM.value) * self.patch.radius(self.course.halo)
+        return self.made(name, Role.SUPPORT, self.patch.covered(self.distance + wall))
 
     def rim(self, name: str) -> Structure:
         """Enhancing wall: thickest where the walls change most, two to eight weeks after surgery."""

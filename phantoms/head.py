@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from phantoms import brain, skull
+from phantoms import brain, cortex, skull
 from phantoms.canvas import Canvas
 from phantoms.grid import Grid
 from phantoms.noise import Noise
@@ -29,7 +29,6 @@ STRUCTURES |= dict.fromkeys(("dura", "venous_sinuses"), Role.SUPPORT)
 """Names and roles of what is painted."""
 _WHITE_SHARE = {"white": 1.0}
 _BONE_SHARE = dict.fromkeys(BONE, 1.0)
-_MIDDLE = (0.0, 4.0, 20.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,15 +68,14 @@ class Head:
         wide, long, high = 0.985 + 0.025 * np.clip(rng.standard_normal(3), -1.6, 1.6)
         skull_mm, scalp_mm, csf_mm, dilation, globe = np.clip(rng.standard_normal(5), -2.0, 2.0)
         low, high_mm = FIELD_OF_VIEW_MM
-        reach = (92.0, 92.0, 92.0)
         return cls(
             Frame((float(wide), float(long), float(high))),
             float(6.8 * np.exp(0.10 * skull_mm)),
             float(5.6 * np.exp(0.15 * scalp_mm)),
-            float(2.1 * np.exp(0.22 * csf_mm)),
+            float(1.4 * np.exp(0.25 * csf_mm)),
             float(np.exp(0.18 * dilation)),
             float(11.7 + 0.3 * globe),
-            Noise.draw(rng, (-92.0, -92.0, -92.0), reach, brain.FOLD_KNOT_MM),
+            Noise.draw(rng, (-98.0,) * 3, (102.0,) * 3, cortex.FOLD_KNOT_MM.value).without_long_waves(1.6),
             Noise.draw(rng, low, high_mm, 17.0),
             Noise.draw(rng, low, high_mm, 3.2),
         )
@@ -180,10 +178,16 @@ class _Painter:
         offset = window.offset_in(self.grid) or (0, 0, 0)
         return whole[tuple(slice(o, o + n) for o, n in zip(offset, window.shape, strict=True))]
 
-    def layer(self, tissue: str, distance_mm: np.ndarray) -> np.ndarray:
+    def layer(self, tissue: str, distance_mm: np.ndarray, share: float = 1.0) -> np.ndarray:
         fraction = covered(distance_mm, self.grid)
-        self.canvas.fill(tissue, fraction)
+        self.canvas.fill(tissue, fraction if share == 1.0 else fraction * np.float32(share))
         return fraction
+
+    def _streaks(self, window: Grid, width_mm: float) -> np.ndarray:
+        """Return the distance, mm, to wavy sheets a few mm apart, longest upwards."""
+        x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
+        waves = self.head.fine.at(0.8 * x[:, None, None], 0.8 * y[None, :, None], 0.3 * z[None, None, :])
+        return np.float32(2.5) * np.abs(waves) - np.float32(width_mm)
 
     def outside(self) -> None:
         """Skin, fat and muscle."""
@@ -191,12 +195,18 @@ class _Painter:
         self.layer("fat", self.skin + np.float32(SKIN_MM))
         coarse = self.head.coarse
         deep = self.skin + np.float32(SKIN_MM + 2.5)
-        self.draw("muscle", skull.deep_face(self.frame).roughened(coarse, 1.5), within=deep + 4.0)
+        # Septa and small vessels of the subcutaneous fat.
+        self.layer("muscle", np.maximum(self.skin + np.float32(SKIN_MM), self._streaks(self.grid, 0.7)), share=0.5)
+        window, face = self.draw("muscle", skull.deep_face(self.frame).roughened(coarse, 1.5), within=deep + 4.0)
+        # Fat between the bellies of muscles.
+        septa = covered(np.abs(sampled_noise(coarse, window)) * np.float32(7.0) - np.float32(0.9), window)
+        self.canvas.fill("fat", face * septa, window)
+        self.canvas.fill("fat", 0.4 * face * covered(self._streaks(window, 0.4), window), window)
         for side in SIDES.values():
             for muscle in skull.muscles(self.frame, side):
                 self.draw("muscle", muscle.roughened(coarse, 0.8), within=deep)
         self.draw("muscle", skull.tongue(self.frame), within=deep)
-        self.draw("skin", skull.cartilage(self.frame))
+        self.draw("skin", skull.cartilage(self.frame), within=self.skin)
 
     def bones(self) -> None:
         """Calvaria with its two tables and diploe, skull base, face, jaw and cervical spine."""
@@ -205,13 +215,14 @@ class _Painter:
         deep = self.skin + np.float32(3.5)
         outer = np.maximum(self.vault - thick, deep)
         self.layer("cortical_bone", outer)
-        self.layer("diploe", np.maximum(outer + np.float32(1.9), np.float32(1.6) - self.vault))
+        self.layer("diploe", np.maximum(outer + np.float32(1.5), np.float32(1.3) - self.vault))
         for bone in (skull.skull_base(self.frame), skull.face_bones(self.frame), skull.mandible(self.frame)):
             self.draw("cortical_bone", bone, within=deep)
             self.draw("marrow", bone.grown(-2.4), within=deep + 2.0)
         spine, bodies = skull.vertebrae(self.frame)
         self.draw("cortical_bone", spine)
         self.draw("marrow", bodies)
+        self.draw("muscle", skull.discs(self.frame))
         self.draw("cortical_bone", skull.teeth(self.frame))
 
     def spaces(self) -> None:
@@ -219,26 +230,33 @@ class _Painter:
         air = skull.airways(self.frame)
         cavities = skull.sinuses(self.frame)
         self.draw("mucosa", air.grown(1.8) | cavities.grown(0.9), within=self.skin)
-        self.skin = np.empty(0, np.float32)  # not used again, and 40 MB at 1 mm
         self.draw("air", air | cavities)
         self.draw("mucosa", skull.turbinates(self.frame))
         self.draw("muscle", skull.septum(self.frame))
-        for side in SIDES.values():
-            window = window_of(skull.mastoid(self.frame, side), self.grid)
+        for region in (skull.ethmoid(self.frame), *(skull.mastoid(self.frame, side) for side in SIDES.values())):
+            window = window_of(region, self.grid)
             cells = np.clip(0.75 + 1.6 * sampled_noise(self.head.fine, window), 0.0, 1.0)
-            self.canvas.fill("air", cells * occupancy(skull.mastoid(self.frame, side), window), window)
+            inside = occupancy(region, window)
+            self.canvas.fill("mucosa", inside, window)
+            self.canvas.fill("air", cells * inside, window)
         self.draw("dura", skull.spinal_canal(self.frame).grown(1.0))
         self.draw("csf", skull.spinal_canal(self.frame))
         inside = self.layer("dura", self.vault)
         within = self.layer("csf", self.vault + np.float32(DURA_MM))
+        # Veins and arteries of the pia: in the sulci, as the brain is painted next.
+        window = window_of(self.head.vault, self.grid)
+        vessels = np.clip(2.0 * sampled_noise(self.head.fine, window) - 3.4, 0.0, 1.0)
+        self.canvas.fill("vessel", vessels * self._seen(within, window), window)
         self.keep("intracranial", self.grid, inside)
         self.keep("dura", self.grid, inside - within, Role.SUPPORT)
 
     def eyes(self) -> None:
         """Orbital fat, eyes with lenses, muscles and optic nerves."""
+        room = np.maximum(np.float32(3.0) - self.vault, self.skin + np.float32(SKIN_MM))
+        self.skin = np.empty(0, np.float32)  # not used again, and 40 MB at 1 mm
         for name, side in SIDES.items():
             eye = skull.eye(self.frame, side, self.head.globe_mm)
-            self.draw("fat", skull.orbit(self.frame, side), within=np.float32(3.0) - self.vault)
+            self.draw("fat", skull.orbit(self.frame, side), within=room)
             self.draw("muscle", eye.muscles)
             self.draw("sclera", eye.globe, f"eye_{name}")
             self.draw("vitreous", eye.vitreous)
@@ -252,14 +270,12 @@ class _Painter:
         vault = self._seen(self.vault, window)
         hull = np.maximum(vault + np.float32(head.csf_mm), -sampled(brain.hollows(frame), window))
         whole = covered(hull, window)
-        clefts = brain.fissures(frame, 0.9 + 0.5 * head.csf_mm).roughened(head.coarse, 0.35)
+        clefts = brain.fissures(frame, 0.6 + 0.4 * head.csf_mm).roughened(head.coarse, 0.35)
         np.maximum(hull, -sampled(clefts, window), out=hull)
         core = sampled(brain.core(frame), window)
-        x, y, z = ((a - m).astype(np.float32) for a, m in zip(window.axes_mm(), _MIDDLE, strict=True))
-        mesh = (x[:, None, None], y[None, :, None], z[None, None, :])
-        pial = brain.pial_distance(hull, core, head.folds, mesh, 0.5 + 0.45 * head.csf_mm)
+        pial = cortex.pial_distance(hull, core, window, (head.folds, head.coarse), 0.3 + 0.3 * head.csf_mm)
         self.canvas.fill("grey", covered(pial, window), window)
-        self.canvas.fill("white", covered(pial + np.float32(brain.CORTEX_MM), window), window)
+        self.canvas.fill("white", covered(pial + np.float32(cortex.CORTEX_MM.value), window), window)
         self.draw("deep_grey", brain.deep_nuclei(frame))
         self.draw("white", brain.capsule_internal(frame))
         for name, side in SIDES.items():
@@ -268,7 +284,7 @@ class _Painter:
         stem_window, stem = self.draw("white", brain.brainstem(frame), "brainstem")
         self.draw("white", brain.spinal_cord(frame))
         self.draw("csf", brain.ventricles(frame, head.dilation), "ventricles")
-        self.draw("choroid", brain.choroid_plexus(frame))
+        self.draw("choroid", brain.choroid_plexus(frame).roughened(head.fine, 0.7))
         parts = [Structure("part", Role.ORGAN, w, f).on(window) for w, f in ((stem_window, stem), cerebellum)]
         ventricles = self.structures["ventricles"].on(window)
         self.keep("brain", window, np.maximum.reduce([whole, *parts, ventricles]))
@@ -279,12 +295,18 @@ class _Painter:
         window = window_of(shape, self.grid)
         distance = np.maximum(sampled(shape, window), self._seen(self.vault, window) + np.float32(1.2))
         fraction = covered(distance, window)
-        # Folia are thin leaves, more level than upright: the noise is stretched sideways.
         x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
-        leaves = self.head.fine.at(0.45 * x[:, None, None], 0.8 * y[None, :, None], 1.4 * z[None, None, :])
-        folia = np.maximum(distance, np.minimum(0.25 - 1.6 * np.abs(leaves), 9.0 + distance))
-        self.canvas.fill("grey", covered(folia, window), window)
-        core = sampled(brain.medullary_core(self.frame), window) + 5.0 * np.abs(leaves) - 3.0
+        mesh = (x[:, None, None], y[None, :, None], z[None, None, :])
+        bend = 2.5 * self.head.coarse.at(*mesh) + 0.8 * self.head.fine.at(*(0.4 * axis for axis in mesh))
+        along = brain.folia(self.frame, mesh, bend)
+        leaves, lobules = (
+            np.abs(np.mod(along, apart) - apart / 2) for apart in (brain.FOLIUM_MM, 4.0 * brain.FOLIUM_MM)
+        )
+        fissure = np.maximum(lobules - 0.25, -9.0 - distance)
+        np.minimum(fissure, np.maximum(leaves - 0.12, -7.0 - distance), out=fissure)
+        self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
+        branches = np.maximum(4.0 * brain.FOLIUM_MM / 2 - 1.1 - lobules, distance + 6.0)
+        core = np.minimum(sampled(brain.medullary_core(self.frame), window), branches)
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
         self.keep("cerebellum", window, fraction)
         return window, fraction

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from kernels.spline import spline_mesh, spline_points
 from kernels.types import Lattice
@@ -42,24 +43,25 @@ class Noise:
         )
         return cls(knots, draws.astype(np.float32))
 
+    def without_long_waves(self, knots: float) -> "Noise":
+        """Return the field less its mean over about `knots` coefficients around, so that its bumps are of one size."""
+        rest = self.coefficients - ndimage.gaussian_filter(self.coefficients, knots)
+        # The mean square over cells is that of the series: scalar products of neighbouring splines are known.
+        weights = np.array([1, 120, 1191, 2416, 1191, 120, 1]) / 5040
+        x, y, z = (weights.reshape(shape) for shape in ((-1, 1, 1), (1, -1, 1), (1, 1, -1)))
+        product = ndimage.convolve(rest, x * y * z)
+        return Noise(self.knots, rest / np.sqrt((product * rest).mean()))
+
     def at(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return the field, float32, at an open mesh (``x[:, None, None]`` ...) or at coordinates of any one shape."""
         if x.ndim == 3 and x.shape[1:] == (1, 1) and y.shape[::2] == (1, 1) and z.shape[:2] == (1, 1):
             out = np.empty((x.size, y.size, z.size), np.float32)
             spline_mesh(_flat(x), _flat(y), _flat(z), self.knots, self.coefficients, out)
             return out
-        return self._points(x, y, z)[0]
-
-    def sheet_mm(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Return the first-order signed distance, mm, float32, to the surface on which the field is zero."""
-        value, slope = self._points(x, y, z)
-        return value / np.maximum(slope, 1e-6)
-
-    def _points(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         x, y, z = np.broadcast_arrays(x, y, z)
-        out = np.empty((2, x.size), np.float32)
+        out = np.empty(x.size, np.float32)
         spline_points(_flat(x), _flat(y), _flat(z), self.knots, self.coefficients, out)
-        return out.reshape(2, *x.shape)
+        return out.reshape(x.shape)
 
 
 def _flat(values: np.ndarray) -> np.ndarray:

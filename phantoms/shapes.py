@@ -39,6 +39,10 @@ class Shape:
     def __sub__(self, other: "Shape") -> "Shape":
         return Both(self, Outside(other))
 
+    def eased(self, other: "Shape", width_mm: float) -> "Shape":
+        """Return the intersection with another shape, its edges rounded over `width_mm`."""
+        return Eased(self, other, width_mm)
+
     def grown(self, by_mm: float) -> "Shape":
         """Return the shape whose surface lies `by_mm` further out (inwards if negative)."""
         return Grown(self, by_mm)
@@ -279,6 +283,18 @@ class Both(Shape):
         """Corners of a box that holds the body, mm."""
         (a, b), (c, d) = self.first.bounds, self.second.bounds
         return np.maximum(a, c), np.minimum(b, d)
+
+
+@dataclass(frozen=True)
+class Eased(Both):
+    """Intersection of two shapes whose edges are rounded over `width` mm."""
+
+    width: float
+
+    def distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the signed distance, mm."""
+        a, b = self.first.distance(x, y, z), self.second.distance(x, y, z)
+        return np.maximum(a, b) + np.maximum(self.width - np.abs(a - b), 0.0) ** 2 * (0.25 / self.width)
 
 
 @dataclass(frozen=True)

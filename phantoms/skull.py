@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from phantoms.grid import Triple
-from phantoms.shapes import Below, Capsule, Ellipsoid, Shape, Torus, union
+from phantoms.shapes import Below, Box, Capsule, Ellipsoid, Shape, Torus, union
 
 SIDES = {"left": 1.0, "right": -1.0}
 
@@ -55,9 +55,15 @@ def cranium(frame: Frame) -> Ellipsoid:
     return frame.ball((0, 2, 36), (66, 82, 61))
 
 
-def posterior_fossa(frame: Frame) -> Shape:
-    """Return the inside of the posterior fossa up to the tentorium."""
+def occiput(frame: Frame) -> Ellipsoid:
+    """Return the bony bowl of the posterior fossa, as one ellipsoid."""
     return frame.ball((0, 37, -11), (53, 36, 33))
+
+
+def posterior_fossa(frame: Frame) -> Shape:
+    """Return the inside of the posterior fossa up to the tentorium, which falls off from a ridge in the midline."""
+    roof = [Below(frame.at(0, 44, 19), (side * 0.36, 0.36, 0.75)) for side in SIDES.values()]
+    return occiput(frame).eased(roof[0].eased(roof[1], 12.0), 5.0)
 
 
 def vault(frame: Frame) -> Shape:
@@ -66,7 +72,7 @@ def vault(frame: Frame) -> Shape:
     upper = cranium(frame) & floor
     middle = [frame.ball((side * 38, -14, 4), (25, 33, 25)) for side in SIDES.values()]
     clivus = frame.rod((0, 6, 6), (0, 17, -36), 19, 15)
-    return union(upper, *middle, posterior_fossa(frame), clivus, width=7.0)
+    return union(upper, *middle, occiput(frame), clivus, width=7.0)
 
 
 def spinal_canal(frame: Frame) -> Shape:
@@ -80,14 +86,25 @@ def skin(frame: Frame, over_mm: float) -> Shape:
     face = frame.ball((0, -44, -34), (57, 53, 66))
     jaw = frame.ball((0, -58, -84), (40, 34, 27))
     neck = frame.ball((0, 14, -110), (56, 54, 100))
-    body = union(head, face, jaw, neck, posterior_fossa(frame).grown(over_mm), width=22.0)
+    sides: list[Shape] = [frame.ball((side * 61, -20, 6), (19, 38, 44)) for side in SIDES.values()]
+    sides += [mastoid(frame, side).grown(6.0) for side in SIDES.values()]
+    body = union(head, face, jaw, neck, occiput(frame).grown(over_mm), *sides, width=22.0)
     nose = frame.path([(0, -88, 0), (0, -102, -30), (0, -97, -40)], 6, 10)
     lips = frame.ball((0, -92, -60), (20, 9, 11))
-    ears = [frame.ball((side * 79, 12, -8), (5, 15, 29)) for side in SIDES.values()]
+    ears = [_auricle(frame, side, 3.4, 1.0) for side in SIDES.values()]
     brow = frame.ball((0, -78, 8), (46, 14, 10))
     temples = frame.ball((0, -22, -9), (73, 62, 34))
     lids = [frame.ball((side * 32, -77.5, -7), (16, 15.5, 15)) for side in SIDES.values()]
     return union(union(body, temples, nose, lips, brow, *lids, width=10.0), *ears, width=5.0)
+
+
+def _auricle(frame: Frame, side: float, thick_mm: float, size: float) -> Shape:
+    """Return the outer ear of one side, a plate that stands off backwards."""
+    x, y, z = frame.at(side * 80, 15, -8)
+    turn = np.deg2rad(side * 20.0)
+    matrix = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+    rim = Ellipsoid((x, y, z), (thick_mm, 17.0 * size, 29.0 * size))
+    return (rim - Ellipsoid((x + side * 5.0, y - 3.0, z + 2.0), (5.5, 10.0, 18.0))).rotated(matrix, (x, y, z))
 
 
 def deep_face(frame: Frame) -> Shape:
@@ -99,12 +116,16 @@ def deep_face(frame: Frame) -> Shape:
 
 def muscles(frame: Frame, side: float) -> list[Shape]:
     """Return temporalis, masseter, sternomastoid and the posterior neck on one side."""
+    temporalis = frame.ball((side * 67, -21, 8), (14, 34, 42))
     return [
-        frame.ball((side * 66, -24, 22), (10, 30, 36)),
-        frame.ball((side * 53, -34, -62), (9, 18, 30)),
+        temporalis | frame.path([(side * 62, -30, -8), (side * 50, -36, -44)], 9, 6),
+        frame.ball((side * 54, -34, -62), (9, 18, 30)),
         frame.path([(side * 60, 22, -40), (side * 46, 4, -140)], 11, 13),
-        frame.ball((side * 22, 62, -86), (20, 24, 62)),
-        frame.ball((side * 30, -22, -56), (9, 16, 26)),
+        frame.ball((side * 17, 60, -86), (13, 22, 58)),
+        frame.ball((side * 38, 48, -84), (11, 22, 56)),
+        frame.ball((side * 28, -24, -50), (8, 17, 24)),
+        frame.ball((side * 36, -22, -34), (13, 18, 9)),
+        frame.path([(side * 14, 2, -44), (side * 14, 0, -140)], 7, 8),
     ]
 
 
@@ -145,10 +166,16 @@ def skull_base(frame: Frame) -> Shape:
 
 def vertebrae(frame: Frame) -> tuple[Shape, Shape]:
     """Return the cervical vertebral bodies with arches, and their marrow."""
-    bodies = [frame.ball((0, 8 + 0.02 * n, -58 - 19 * n), (13, 10, 8.5)) for n in range(4)]
-    arches = [Torus(frame.at(0, 27, -60 - 19 * n), 14.0, 4.0) for n in range(4)]
-    spines = [frame.rod((0, 38, -62 - 19 * n), (0, 52, -66 - 19 * n), 4, 3) for n in range(4)]
-    return union(*bodies, *arches, *spines, width=2.0), union(*(body.grown(-1.5) for body in bodies))
+    bodies = [Box(frame.at(0, 11, -60 - 18 * n), (12.0, 8.5, 7.4), 3.0) for n in range(4)]
+    arches = [Torus(frame.at(0, 27, -60 - 18 * n), 14.0, 3.4) for n in range(4)]
+    spines = [frame.rod((0, 40, -62 - 18 * n), (0, 54, -67 - 18 * n), 4, 3) for n in range(4)]
+    inner = [*(body.grown(-1.1) for body in bodies), *(part.grown(-1.4) for part in (*arches, *spines))]
+    return union(*bodies, *arches, *spines, width=2.0), union(*inner)
+
+
+def discs(frame: Frame) -> Shape:
+    """Return the cervical discs."""
+    return union(*(Box(frame.at(0, 11, -69 - 18 * n), (11.0, 7.6, 1.8), 1.5) for n in range(3)))
 
 
 def teeth(frame: Frame) -> Shape:
@@ -163,18 +190,21 @@ def sinuses(frame: Frame) -> Shape:
     parts: list[Shape] = []
     for side in SIDES.values():
         parts.append(frame.ball((side * 27, -63, -33), (13, 15, 16)))
-        parts.append(frame.ball((side * 10, -83, 13), (10, 4.5, 9)))
+        parts.append(frame.ball((side * 9, -83.5, 12), (8, 3.5, 8)))
         parts.append(frame.ball((side * 8, -29, -10), (8, 10, 8)))
-        for depth in range(4):
-            parts.append(frame.ball((side * 8, -70 + 9.5 * depth, -5), (4.2, 4.3, 8)))
     return union(*parts)
+
+
+def ethmoid(frame: Frame) -> Shape:
+    """Return the region of the ethmoid air cells, between the orbits."""
+    return union(*(Box(frame.at(side * 7.5, -58, -4), (6.0, 20.0, 9.0), 4.0) for side in SIDES.values()))
 
 
 def airways(frame: Frame) -> Shape:
     """Return the air of nose, pharynx and ear canals."""
     nose = [frame.ball((side * 6.5, -61, -30), (4.6, 37, 19)) for side in SIDES.values()]
     pharynx = frame.path([(0, -32, -34), (0, -19, -48), (0, -15, -140)], 10, 8)
-    ears = [frame.rod((side * 84, 13, -11), (side * 57, 9, -13), 3.5, 2.5) for side in SIDES.values()]
+    ears = [frame.rod((side * 78, 12, -11), (side * 57, 9, -13), 2.6, 2.2) for side in SIDES.values()]
     mouth = frame.ball((0, -62, -51.5), (18, 24, 2.0))
     return union(*nose, pharynx, *ears, mouth)
 
@@ -195,7 +225,7 @@ def septum(frame: Frame) -> Shape:
 
 def cartilage(frame: Frame) -> Shape:
     """Return the cartilage of the ears and the tip of the nose."""
-    ears = [frame.ball((side * 79.5, 12, -7), (2.8, 12, 25)) for side in SIDES.values()]
+    ears = [_auricle(frame, side, 1.2, 0.86) for side in SIDES.values()]
     return union(*ears, frame.path([(0, -92, -12), (0, -101, -31)], 2.5, 5.0))
 
 

@@ -8,6 +8,9 @@ from phantoms.cited import Cited
 
 _BRAINWEB = "BrainWeb tissue_mr_parameters (Kwan 1999), 1.5 T"
 _SOFT = "ICRU 46 densities; relaxation as the nearest BrainWeb tissue"
+_FAT = (
+    "fewer visible protons than BrainWeb, as its lines dephase: scalp as bright as white matter in MPRAGE of VS-SEG-001"
+)
 _AGE = "Gomori 1985, Bradley 1993: appearance of blood by age, as T1 and T2 that reproduce it"
 
 GD_RELAXIVITY = Cited(4.5, "gadolinium chelates at 1.5-3 T, Rohrer 2005: r1 about 4-5 per (s mM) in plasma", "assumed")
@@ -49,13 +52,13 @@ class Tissue(NamedTuple):
 TISSUES: dict[str, Tissue] = {
     "air": Tissue(0.0012, 1.0, 0.1, 1.0, 0.1, 0.0, 0.0, "air at 20 C", "published"),
     "skin": Tissue(1.09, 700, 45, 850, 40, 0.80, 0.10, _SOFT, "assumed"),
-    "fat": Tissue(0.95, 350, 70, 382, 68, 1.0, 0.0, f"{_BRAINWEB}; ICRU 46; 3 T: de Bazelaire 2004", "assumed"),
+    "fat": Tissue(0.95, 350, 70, 382, 68, 0.72, 0.0, f"{_BRAINWEB}; ICRU 46; 3 T: de Bazelaire 2004; {_FAT}", "fitted"),
     "muscle": Tissue(1.05, 900, 47, 1412, 50, 0.88, 0.06, f"{_BRAINWEB}; ICRU 46; 3 T: Stanisz 2005", "assumed"),
     "cortical_bone": Tissue(
         1.92, 250, 0.5, 250, 0.5, 0.12, 0.0, "ICRU 46; too short a T2 for these sequences", "assumed"
     ),
     "diploe": Tissue(
-        1.40, 420, 45, 480, 45, 0.40, 0.03, "spongy bone with fatty marrow, ICRU 46 spongiosa 1.18", "assumed"
+        1.40, 400, 50, 460, 50, 0.75, 0.03, "spongy bone with fatty marrow, ICRU 46 spongiosa 1.18", "assumed"
     ),
     "marrow": Tissue(1.18, 400, 55, 450, 50, 0.65, 0.04, "ICRU 46 spongiosa", "assumed"),
     "mucosa": Tissue(1.04, 1000, 90, 1300, 85, 0.95, 0.22, _SOFT, "assumed"),
@@ -64,11 +67,19 @@ TISSUES: dict[str, Tissue] = {
     "grey": Tissue(1.045, 833, 83, 1331, 95, 0.86, 0.02, f"{_BRAINWEB}; ICRU 46; 3 T: Wansapura 1999", "assumed"),
     "white": Tissue(1.041, 500, 70, 832, 75, 0.77, 0.01, f"{_BRAINWEB}; ICRU 46; 3 T: Wansapura 1999", "assumed"),
     "deep_grey": Tissue(
-        1.045, 720, 76, 1180, 82, 0.83, 0.02, "between grey and white, as iron and myelin make it", "assumed"
+        1.045, 760, 76, 1220, 82, 0.83, 0.02, "between grey and white, as iron and myelin make it", "assumed"
     ),
     "choroid": Tissue(1.04, 1100, 120, 1500, 110, 0.95, 0.60, _SOFT, "assumed"),
     "vessel": Tissue(
-        1.06, 1441, 12, 1932, 10, 0.90, 0.75, "Stanisz 2005 blood T1; the T2 stands for the flow void", "assumed"
+        1.06,
+        1441,
+        24,
+        1932,
+        20,
+        0.95,
+        2.5,
+        "Stanisz 2005 blood T1; T2 stands for the flow void, gadolinium for inflow too",
+        "assumed",
     ),
     "vitreous": Tissue(1.008, 3200, 300, 4000, 250, 1.0, 0.0, "ICRU 46; like CSF, some protein", "assumed"),
     "lens": Tissue(1.07, 1050, 28, 1300, 22, 0.70, 0.0, "ICRU 46; short T2: about 21-29 ms", "assumed"),

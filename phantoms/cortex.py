@@ -1,0 +1,86 @@
+"""The folded surface of the cerebrum: sulci at right angles to its unfolded surface, of a drawn pattern and depth."""
+
+import numpy as np
+from scipy import ndimage
+
+from phantoms.cited import Cited
+from phantoms.grid import Grid
+from phantoms.noise import Noise
+from phantoms.volume import Quantity, Volume
+
+CORTEX_MM = Cited(2.7, "Fischl 2000: thickness 1-4.5 mm, mean about 2.5 mm; recalled", "assumed")
+SULCUS_MM = Cited(18.0, "sulci are 10-20 mm deep; so that cortex and white matter have their volumes", "assumed")
+SULCUS_SPREAD_MM = Cited(6.0, "as their depth", "assumed")
+DIMPLE_MM = Cited(6.0, "secondary folds of the gyri, shallower than sulci", "assumed")
+FOLD_KNOT_MM = Cited(5.7, "so that neighbouring sulci lie 9-14 mm apart", "assumed")
+
+# The unfolded surface is followed on voxels of this size, smoothed over the second figure.
+_COARSE_MM, _SMOOTH_MM = 2.0, 3.0
+# Share of the depth over which the pattern is carried inwards along normals: the rest bends the sulci.
+_ALONG_NORMALS = 0.78
+# Where the smoothed distance to the surface grows less than this per mm, two surfaces are alike near: white matter.
+_LEAST_SLOPE = 0.5
+
+
+def pial_distance(
+    hull: np.ndarray, protected: np.ndarray, grid: Grid, noises: tuple[Noise, Noise], width_mm: float
+) -> np.ndarray:
+    """Return the signed distance, mm, to the folded surface of the cerebrum, on `grid`.
+
+    Sulci are the zero surfaces of a band-limited noise on the unfolded surface, carried inwards along its normals.
+
+    Parameters
+    ----------
+    hull, protected : ndarray, shape ``grid.shape``, float32
+        Signed distances to the cerebrum without sulci and to the middle of the brain, which no sulcus reaches, mm.
+    grid : Grid
+    noises : tuple of 2 Noise
+        The pattern of folds, and what the depth of sulci varies with.
+    width_mm : float
+        Opening of a sulcus below its lips; it narrows with depth.
+    """
+    depth, normal = _below_surface(hull, grid)
+    near = np.nonzero(
+        (hull < 2.0 * _COARSE_MM) & (depth < SULCUS_MM.value + SULCUS_SPREAD_MM.value + 4.0) & (protected > 0.0)
+    )
+    d = depth[near]
+    slope = np.sqrt(sum(part[near] ** 2 for part in normal))
+    outwards = _ALONG_NORMALS * d / np.maximum(slope, 1e-3)
+    x, y, z = (
+        axis.astype(np.float32)[index] + outwards * part[near]
+        for axis, index, part in zip(grid.axes_mm(), near, normal, strict=True)
+    )
+    # Both hemispheres meet in the midline: each has a pattern of its own.
+    y, z = y + np.where(x > 0, 7.0, -7.0).astype(np.float32), z + np.where(x > 0, -4.0, 4.0).astype(np.float32)
+    folds, coarse = noises
+    vary = np.tanh(coarse.at(x, z, y))
+    walls = 0.5 * np.float32(width_mm) * (1.1 - 0.6 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + 0.7 * np.exp(-d / 1.6)
+    bottom = SULCUS_MM.value + SULCUS_SPREAD_MM.value * vary
+    sulcus = np.maximum(_from_sheet(folds.at(x, y, z), near, grid) - walls, d - bottom)
+    bottom = DIMPLE_MM.value * (1.0 - 0.8 * vary)
+    dimple = np.maximum(_from_sheet(folds.at(z, x, y), near, grid) - 0.6 * walls, d - bottom)
+    np.minimum(sulcus, dimple, out=sulcus)
+    np.maximum(sulcus, 1.5 - protected[near], out=sulcus)
+    np.maximum(sulcus, 8.0 * (_LEAST_SLOPE - slope), out=sulcus)
+    surface = hull.copy()
+    surface[near] = np.maximum(surface[near], -sulcus)
+    return surface
+
+
+def _from_sheet(values: np.ndarray, near: tuple[np.ndarray, ...], grid: Grid) -> np.ndarray:
+    """Return the first-order distance, mm, to where a field, given at some voxels, is zero."""
+    field = np.zeros(grid.shape, np.float32)
+    field[near] = values
+    steep = sum(part[near] ** 2 for part in np.gradient(field, *grid.spacing_mm))
+    return np.abs(values) / np.sqrt(np.maximum(steep, 1e-6))
+
+
+def _below_surface(hull: np.ndarray, grid: Grid) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    """Return the smoothed depth below the unfolded surface, mm, and its outward slope along each axis, on `grid`."""
+    coarse = Grid.covering(grid.low_mm.tolist(), grid.high_mm.tolist(), _COARSE_MM)
+    inside = Volume(grid, hull, Quantity.DISTANCE).on(coarse, outside=1.0).data < 0
+    depth = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
+    depth = ndimage.gaussian_filter((depth * _COARSE_MM).astype(np.float32), _SMOOTH_MM / _COARSE_MM)
+    fields = [depth, *(-part for part in np.gradient(depth, _COARSE_MM))]
+    whole = [Volume(coarse, field, Quantity.DISTANCE).on(grid).data for field in fields]
+    return whole[0], tuple(whole[1:])
