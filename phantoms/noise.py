@@ -59,9 +59,9 @@ class Noise:
             spline_mesh(_flat(x), _flat(y), _flat(z), self.knots, self.coefficients, out)
             return out
         x, y, z = np.broadcast_arrays(x, y, z)
-        out = np.empty(x.size, np.float32)
-        spline_points(_flat(x), _flat(y), _flat(z), self.knots, self.coefficients, out)
-        return out.reshape(x.shape)
+        values = np.empty(x.size, np.float32)
+        spline_points(_flat(x), _flat(y), _flat(z), self.knots, self.coefficients, values)
+        return values.reshape(x.shape)
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
