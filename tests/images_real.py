@@ -76,3 +76,42 @@ def head_image(step: float, noise: float = 8.0) -> tuple[np.ndarray, np.ndarray]
         image[(np.abs(x - side * ROD_X) < 3)[:, None, None] & (np.abs(y - 10.0) < 3)[None, :, None] & (z < 80)] = 800.0
     rng = np.random.default_rng(1)
     return np.hypot(image + rng.normal(0, noise, image.shape), rng.normal(0, noise, image.shape)), affine
+
+
+def structure_set(regions: dict[str, list[np.ndarray]], frame: str = "1.2.3.5", series: str = "1.2.3.4") -> Dataset:
+    """Return a structure set: closed contours, each shape (n, 3), LPS mm, by the name of the region."""
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+    data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = generate_uid()
+    data.Modality, data.PatientName, data.StructureSetLabel = "RTSTRUCT", "Secret^Name", "../../../evil"
+    data.SeriesInstanceUID = generate_uid()
+    referenced, study, inner = Dataset(), Dataset(), Dataset()
+    inner.SeriesInstanceUID = series
+    study.RTReferencedSeriesSequence = [inner]
+    referenced.FrameOfReferenceUID, referenced.RTReferencedStudySequence = frame, [study]
+    data.ReferencedFrameOfReferenceSequence = [referenced]
+    data.StructureSetROISequence, data.ROIContourSequence = [], []
+    for number, (name, contours) in enumerate(regions.items(), 7):
+        roi, drawn = Dataset(), Dataset()
+        roi.ROINumber, roi.ROIName, roi.ReferencedFrameOfReferenceUID = number, name, frame
+        drawn.ReferencedROINumber, drawn.ContourSequence = number, []
+        for points in contours:
+            contour = Dataset()
+            contour.ContourGeometricType = "CLOSED_PLANAR" if len(points) > 1 else "POINT"
+            contour.NumberOfContourPoints = len(points)
+            contour.ContourData = [round(float(v), 4) for v in np.ravel(points)]
+            drawn.ContourSequence.append(contour)
+        data.StructureSetROISequence.append(roi)
+        data.ROIContourSequence.append(drawn)
+    return data
+
+
+def circle(radius: float, centre: tuple[float, float, float], count: int = 90) -> np.ndarray:
+    """Return the polygon, shape (count, 3), of the area of a circle in an axial plane."""
+    angle = 2 * np.pi * np.arange(count) / count
+    # A polygon inside a circle lacks area: its corners lie so far out that it does not.
+    out = radius * np.sqrt(2 * np.pi / (count * np.sin(2 * np.pi / count)))
+    ring = np.stack([out * np.cos(angle), out * np.sin(angle), 0 * angle], axis=1)
+    return ring + np.asarray(centre)

@@ -12,7 +12,8 @@ from images_real import BRAIN_RADII, HEAD_CENTRE, head_image, write_series
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
-from planner.io.case import case_files, import_folder, read_case, write_case
+from planner.io.case import case_files, read_case, write_case
+from planner.io.importing import import_folder
 from planner.io.nifti import write_structure, write_volume
 from planner.treatment.errors import InputError
 

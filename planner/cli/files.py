@@ -26,29 +26,69 @@ def add_to(app: typer.Typer) -> None:
 
 def import_(
     folder: Annotated[
-        Path, typer.Argument(help="One DICOM MR series; or mr.nii.gz (or t1gd, t1ce, t1c, t1) and masks by name.")
+        Path,
+        typer.Argument(
+            help="DICOM MR series and structure sets; or mr.nii.gz (or t1gd, t1ce, t1c, t1) and masks by name; or "
+            "sub-folders day_0, day_21, ... of these."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", help="The case: a new folder.", show_default=False)],
     spacing_mm: Annotated[float, typer.Option("--spacing-mm", help="Voxel size of density and structures.")] = 1.0,
     series: Annotated[str | None, typer.Option("--series", help="SeriesInstanceUID, if there are several.")] = None,
-    day: Annotated[float, typer.Option("--day", help="Day of the image, from surgery.")] = 0.0,
+    day: Annotated[float, typer.Option("--day", help="Day of the (first) image, from surgery.")] = 0.0,
+    roi: Annotated[
+        list[str] | None,
+        typer.Option("--roi", help="STRUCTURE=NAME: what a region of a structure set is, beside library/rois. Repeat."),
+    ] = None,
+    same_frame: Annotated[
+        bool, typer.Option("--same-frame", help="All days share one frame already: register nothing.")
+    ] = False,
 ) -> None:
-    """Import a real MRI as a case.
+    """Import a real MRI, or those of several days, as a case.
 
-    Finds the outline of the head (without frame and fiducials), brain, skull and air, and assigns bulk density.
+    Reads DICOM structure sets, finds the outline of the head (without frame and fiducials), brain, skull and air, and
+    assigns bulk density. Later days are registered rigidly to the first, unless they share its frame of reference.
     """
     from planner.io.atomic import refuse_existing
-    from planner.io.case import import_folder, write_case
+    from planner.io.case import write_case
+    from planner.io.importing import Reading, import_folder
 
     refuse_existing(out)
-    imported = import_folder(folder, spacing_mm=spacing_mm, series=series, day=day)
+    reading = Reading(_named_regions(roi or []), same_frame)
+    imported = import_folder(folder, spacing_mm=spacing_mm, series=series, day=day, reading=reading)
     write_case(imported, out)
-    image, found = imported.record["image"], imported.record["structures"]
-    sizes = " x ".join(f"{s:g}" for s in image["spacing_mm"])
-    turned = f"; oblique by {image['obliquity_deg']:.1f} deg, resampled once" if image["resampled"] else ""
-    typer.echo(f"{out}: {imported.patient.id}, MR {image['shape']} voxels of {sizes} mm{turned}")
-    for name, entry in found.items():
-        typer.echo(f"  {name}: {entry['volume_cc']:.1f} cc, {entry['origin']}")
+    for entry in (imported.record, *imported.record.get("later", [])):
+        typer.echo(f"{out}: {imported.patient.id}, {_about_day(entry)}")
+        for name, told in entry["structures"].items():
+            typer.echo(f"  {name}: {told['volume_cc']:.1f} cc, {told['origin']}")
+
+
+def _named_regions(given: list[str]) -> dict[str, str]:
+    """Return structure by the name of a region, from STRUCTURE=NAME."""
+    from planner.io.importing import is_name
+    from planner.treatment.errors import InputError
+
+    found = {}
+    for one in given:
+        structure, _, name = one.partition("=")
+        if not name or not is_name(structure):
+            raise InputError("--roi", "", f"'{one}' is not STRUCTURE=NAME, like cavity='GTV 1'")
+        found[name] = structure
+    return found
+
+
+def _about_day(entry: dict[str, Any]) -> str:
+    image, set_ = entry["image"], entry["source"].get("structure_set")
+    told = f"day {entry['day']:g}, MR {image['shape']} voxels of {' x '.join(f'{s:g}' for s in image['spacing_mm'])} mm"
+    if image["resampled"]:
+        told += f"; oblique by {image['obliquity_deg']:.1f} deg, resampled once"
+    if "angle_deg" in entry.get("registration", {}):
+        told += f"; turned by {entry['registration']['angle_deg']:.1f} deg to the first day"
+    if set_:
+        told += f"; {set_['read']} of {set_['regions']} regions known by name"
+        cut = ", ".join(f"{name} {100 * share:.1f} %" for name, share in set_["share_on_image"].items())
+        told += f"; only partly on the images: {cut}" if cut else ""
+    return told
 
 
 def phantom(

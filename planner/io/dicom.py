@@ -5,8 +5,10 @@ thickness. No identity is kept: what is recorded are numbers of the acquisition 
 """
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ MAX_FILES = 20_000
 # A slice may be off its place in the stack by this part of the spacing (rounding of positions in headers).
 _UNEVEN = 0.02
 _ACQUISITION = ("MagneticFieldStrength", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "SliceThickness")
+_DATES = ("AcquisitionDate", "SeriesDate", "StudyDate")
 _CODES = ("ScanningSequence", "MRAcquisitionType", "PatientPosition", "PatientIdentityRemoved")
 
 
@@ -60,11 +63,26 @@ class Series:
         Acquisition numbers, spacing, number of slices, hash of the frame of reference: nothing that identifies.
     files : tuple of Path
         The slices in order along the normal.
+    affine : ndarray, shape (4, 4)
+        From the index (column, row, slice) of the series as it was stored to LPS mm.
+    shape : tuple of 3 int
+        Columns, rows, slices.
+    frame_of_reference : str
+        UID, for comparison only: it is written nowhere.
+    uid : str
+        Of the series; for comparison only, too.
+    alone : bool
+        Whether the folder holds no other series.
     """
 
     upright: Upright
     facts: dict[str, Any]
     files: tuple[Path, ...]
+    affine: np.ndarray
+    shape: tuple[int, int, int]
+    frame_of_reference: str
+    uid: str
+    alone: bool
 
 
 def dicom_files(folder: Path) -> list[Path]:
@@ -99,7 +117,8 @@ def read_series(folder: Path, series: str | None = None) -> Series:
         Naming the file and the tag: several series, another modality, several frames of reference, a missing or
         doubled slice, slices that disagree, numbers that are not finite, damaged files.
     """
-    chosen = _choose(folder, dicom_files(folder), series)
+    groups = _groups(dicom_files(folder))
+    chosen, alone = _choose(folder, groups, series), len(groups) == 1
     slices = [_slice(path, header) for path, header in chosen]
     _check_same(slices)
     ordered, step = _ordered(slices, folder)
@@ -116,16 +135,53 @@ def read_series(folder: Path, series: str | None = None) -> Series:
     affine[:3, 3] = first.position_mm
     if not array.any():
         raise InputError(folder, tag("PixelData"), "every pixel of the series is zero")
-    return Series(upright(array, affine, folder), _facts(ordered, step), tuple(s.path for s in ordered))
+    return Series(
+        upright(array, affine, folder),
+        _facts(ordered, step),
+        tuple(s.path for s in ordered),
+        affine,
+        array.shape,
+        code(first.header, "FrameOfReferenceUID"),
+        code(first.header, "SeriesInstanceUID"),
+        alone,
+    )
 
 
-def _choose(folder: Path, files: list[Path], wanted: str | None) -> list[tuple[Path, Any]]:
-    """Return path and header of every image of the one series, or of the one that was asked for."""
+def series_by_date(folder: Path) -> list[tuple[float, str]]:
+    """Return days since the first and UID of the series in a folder, if it holds one of each of several dates.
+
+    Dates are of acquisition, else of series or study; they are compared and not kept.
+
+    Returns
+    -------
+    list of (float, str)
+        In order of time; empty if a date is missing or has two series.
+    """
+    dated: dict[datetime, str] = {}
+    for uid, images in _groups(dicom_files(folder)).items():
+        told = (code(images[0][1], keyword) for keyword in _DATES)
+        with suppress(ValueError):
+            day = datetime.strptime(next((date for date in told if date), ""), "%Y%m%d")
+            if day in dated:
+                return []
+            dated[day] = uid
+            continue
+        return []
+    return [((day - min(dated)).days, uid) for day, uid in sorted(dated.items())]
+
+
+def _groups(files: list[Path]) -> dict[str, list[tuple[Path, Any]]]:
+    """Return path and header of every image, by series."""
     groups: dict[str, list[tuple[Path, Any]]] = {}
     for path in files:
         header = read_header(path)
         if header is not None and _is_image(path, header):
             groups.setdefault(code(header, "SeriesInstanceUID"), []).append((path, header))
+    return groups
+
+
+def _choose(folder: Path, groups: Mapping[str, list[tuple[Path, Any]]], wanted: str | None) -> list[tuple[Path, Any]]:
+    """Return path and header of every image of the one series, or of the one that was asked for."""
     if not groups:
         raise InputError(folder, "", "holds no DICOM image")
     listed = "; ".join(

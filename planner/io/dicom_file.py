@@ -48,7 +48,7 @@ def read_header(path: Path) -> Any:
         raise InputError(path, "", f"is larger than {MAX_FILE_BYTES >> 20} MB")
     import pydicom
 
-    meta = _guarded(lambda: pydicom.filereader.read_file_meta_info(path), path)
+    meta = guarded(lambda: pydicom.filereader.read_file_meta_info(path), path)
     if str(meta.get("MediaStorageSOPClassUID", "")) == _DIRECTORY:
         return None
     syntax = str(meta.get("TransferSyntaxUID", ""))
@@ -58,7 +58,7 @@ def read_header(path: Path) -> Any:
         raise InputError(
             path, tag("TransferSyntaxUID"), f"{_clean(syntax)} is compressed or unknown; decompress it (gdcmconv --raw)"
         )
-    return _guarded(lambda: pydicom.dcmread(path, stop_before_pixels=True), path)
+    return guarded(lambda: pydicom.dcmread(path, stop_before_pixels=True), path)
 
 
 def read_pixels(path: Path, shape: tuple[int, int]) -> np.ndarray:
@@ -74,7 +74,7 @@ def read_pixels(path: Path, shape: tuple[int, int]) -> np.ndarray:
     def pixels() -> np.ndarray:
         return np.asarray(pydicom.dcmread(path).pixel_array)
 
-    array = _guarded(pixels, path, tag("PixelData"))
+    array = guarded(pixels, path, tag("PixelData"))
     if array.shape != shape:
         raise InputError(path, tag("PixelData"), f"has the shape {array.shape}, expected {shape}")
     return array
@@ -88,7 +88,7 @@ def number(dataset: Any, keyword: str, path: Path, count: int = 1) -> np.ndarray
     InputError
         If the element is missing, has another number of values, or holds something that is no finite number.
     """
-    value = _guarded(lambda: dataset.get(keyword), path, tag(keyword))
+    value = guarded(lambda: dataset.get(keyword), path, tag(keyword))
     try:
         listed = [value] if isinstance(value, (int, float, str)) else list(value if value is not None else [])
         values = np.array([float(v) for v in listed])
@@ -114,7 +114,7 @@ def _clean(text: str) -> str:
     return "".join(c for c in text if c.isascii() and (c.isalnum() or c in "._ "))[:64]
 
 
-def _guarded(action: Any, path: Path, where: str = "") -> Any:
+def guarded(action: Any, path: Path, where: str = "") -> Any:
     """Run a parser on a hostile file: whatever it throws becomes one InputError."""
     import warnings
 
