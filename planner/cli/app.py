@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from planner.cli import cavity, dosing, files, machines, planning, study, validating
+from planner.cli import cavity, contouring, dosing, files, machines, planning, study, validating
 from planner.treatment.errors import LacunaError
 
 FAILED, INTERRUPTED = 1, 130
@@ -32,6 +32,7 @@ dosing.add_to(app)
 planning.add_to(app)
 validating.add_to(app)
 cavity.add_to(app)
+contouring.add_to(app)
 
 
 def _version(asked: bool) -> None:
