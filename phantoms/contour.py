@@ -11,7 +11,13 @@ from phantoms.volume import Quantity, Volume
 _LIMIT = 3.0
 
 
-def redrawn(structure: Structure, sd_mm: float, correlation_mm: float, rng: np.random.Generator) -> Structure:
+def redrawn(
+    structure: Structure,
+    sd_mm: float | Volume,
+    correlation_mm: float,
+    rng: np.random.Generator,
+    offset: float = 0.0,
+) -> Structure:
     """Return a structure as one observer would draw it.
 
     The surface moves along its normal by a Gaussian random field of standard deviation `sd_mm` whose covariance falls
@@ -20,31 +26,34 @@ def redrawn(structure: Structure, sd_mm: float, correlation_mm: float, rng: np.r
     Parameters
     ----------
     structure : Structure
-    sd_mm : float
-        Standard deviation of the displacement; 0 returns the structure itself.
+    sd_mm : float or Volume
+        Standard deviation of the displacement, the same everywhere or by place, mm; 0 returns the structure itself.
     correlation_mm : float
         Distance over which the displacement stays alike.
     rng : numpy.random.Generator
+    offset : float
+        Added to the field everywhere, in standard deviations: an observer who draws generously (positive) or tightly.
 
     Raises
     ------
     ValueError
         If `sd_mm` is negative or `correlation_mm` is not positive.
     """
-    if sd_mm < 0 or not correlation_mm > 0:
-        raise ValueError(f"redrawn: sd {sd_mm} mm must not be negative, correlation {correlation_mm} mm be positive")
-    if sd_mm == 0 or structure.is_empty:
+    lowest, highest = (sd_mm, sd_mm) if isinstance(sd_mm, float | int) else (sd_mm.data.min(), sd_mm.data.max())
+    if lowest < 0 or not correlation_mm > 0:
+        raise ValueError(f"redrawn: sd {lowest} mm must not be negative, correlation {correlation_mm} mm be positive")
+    if highest == 0 or structure.is_empty:
         return structure
-    field = distance_field(structure, _LIMIT * sd_mm)
+    field = distance_field(structure, _LIMIT * float(highest))
     width = correlation_mm / 2.0 / np.asarray(field.grid.spacing_mm)
     pad = np.ceil(4.0 * width).astype(int)
     noise = ndimage.gaussian_filter(rng.standard_normal(np.asarray(field.grid.shape) + 2 * pad), width)
     kept = noise[tuple(slice(p, p + n) for p, n in zip(pad, field.grid.shape, strict=True))]
     # The standard deviation after smoothing is that of the kernel, not that of this one sample: a small structure
     # may by chance be drawn too large everywhere, which is what observers do.
-    scale = _noise_sd(width)
-    moved = field.data - np.clip(sd_mm * kept / scale, -_LIMIT * sd_mm, _LIMIT * sd_mm)
-    occupancy = occupancy_of(Volume(field.grid, moved, Quantity.DISTANCE))
+    deviations = np.clip(kept / _noise_sd(width) + offset, -_LIMIT, _LIMIT)
+    local = sd_mm if isinstance(sd_mm, float | int) else sd_mm.on(field.grid, float(sd_mm.data.mean())).data
+    occupancy = occupancy_of(Volume(field.grid, field.data - local * deviations, Quantity.DISTANCE))
     return Structure(structure.name, structure.role, field.grid, occupancy).cropped(1)
 
 

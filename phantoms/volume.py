@@ -18,6 +18,8 @@ class Quantity(StrEnum):
     MR_SIGNAL = "MR signal [a.u.]"
     OCCUPANCY = "occupancy [1]"
     DISTANCE = "signed distance [mm]"
+    CONTRAST = "contrast of an edge [1]"
+    DEVIATION = "standard deviation [mm]"
 
 
 @dataclass(frozen=True, eq=False)

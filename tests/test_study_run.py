@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ball_patients import BallAnatomy
 
+from planner.contouring.observer import Uniform
 from planner.engines.registry import engine_named
 from planner.evaluate.names import metric_names
 from planner.study.batch import chosen, compare_study, run_study
@@ -16,7 +17,7 @@ from planner.study.execute import run_cases
 from planner.study.spec import load_study
 from planner.study.store import CASE_FILES, folder_of, is_done
 from planner.timeline.arm import load_arm
-from planner.timeline.practice import Observer, Practice
+from planner.timeline.practice import Practice
 from planner.timeline.state import State
 from planner.treatment.errors import InputError
 
@@ -139,7 +140,7 @@ def test_only_restricts_and_unknown_names_are_refused(study):
 
 def practice(name, patient, seed=5):
     arm = load_arm(name, Path("study.toml"), "study.strategies")
-    return Practice(arm, engine_named("pencil"), 4.0, True, Observer(0.8, 10.0), seed, patient)
+    return Practice(arm, engine_named("pencil"), 4.0, True, Uniform(0.8, 10.0), seed, patient)
 
 
 def test_patients_are_drawn_the_same_way_in_every_strategy():
@@ -165,5 +166,5 @@ def test_dates_of_a_patient_have_the_same_place_in_their_ranges():
 
 def test_an_observer_without_error_draws_the_truth():
     truth = BallAnatomy().epoch(3.0)
-    exact = replace(practice("delayed", 0), observer=Observer(0.0, 10.0))
+    exact = replace(practice("delayed", 0), observer=Uniform(0.0, 10.0))
     assert exact.contoured(truth, 0) is truth

@@ -182,7 +182,10 @@ def _edge(
     if count == 0:
         return np.zeros(inside.shape, np.float32)
     largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
-    return np.where(ndimage.binary_dilation(labels == largest), found, 0.0)
+    body = labels == largest
+    # Only voxels at the edge are partly occupied; farther off, fractions are noise.
+    found = np.where(ndimage.binary_erosion(body), 1.0, found)
+    return np.where(ndimage.binary_dilation(body), found, 0.0)
 
 
 def _mean(data: np.ndarray, where: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:

@@ -10,6 +10,8 @@ from scipy.spatial.distance import pdist
 from phantoms.distance import distance_field, level_surface
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
+from planner.optimise.barriers import held_back
+from planner.optimise.extension import TUMOUR_BEFORE, extended
 from planner.optimise.margins import expand
 from planner.treatment.errors import PlanningError
 from planner.treatment.prescription import Prescription
@@ -74,7 +76,8 @@ def targets(structures: Mapping[str, Structure], rule: MarginRule) -> dict[str, 
     """Return ``gtv``, ``ctv`` and ``ptv``.
 
     The GTV is the cavity with the residual tumour, where there is a cavity; else the tumour. The CTV stays inside the
-    rule's barrier, except for the GTV itself; the PTV stays inside ``external``.
+    rule's barrier and does not cross those that it names, except for the GTV itself; tract and extensions along
+    surfaces belong to it where the rule says so and they are drawn (`left_out`). The PTV stays inside ``external``.
 
     Parameters
     ----------
@@ -91,6 +94,10 @@ def targets(structures: Mapping[str, Structure], rule: MarginRule) -> dict[str, 
     ctv = expand(gtv, rule.gtv_to_ctv_mm.value, "ctv", _barrier(structures, gtv, rule))
     if rule.barrier.value:
         ctv = united("ctv", [gtv, ctv])
+    if rule.crosses_not is not None:
+        ctv = held_back(ctv, gtv, [structures[name] for name in rule.crosses_not.value if name in structures])
+    for part in _followed(ctv, structures, rule):
+        ctv = united("ctv", [ctv, _beyond(part, ctv)])
     ptv = expand(ctv, rule.ctv_to_ptv_mm.value, "ptv", structures.get("external"))
     return {"gtv": gtv, "ctv": ctv, "ptv": ptv}
 
@@ -109,6 +116,31 @@ def gtv_of(structures: Mapping[str, Structure]) -> Structure:
     if not drawn:
         raise PlanningError("there is nothing to treat: no cavity, residual or tumour is drawn, or all are empty")
     return united("gtv", drawn)
+
+
+def left_out(structures: Mapping[str, Structure], rule: MarginRule) -> list[str]:
+    """Return what a rule asks for and the patient's structures cannot give, one sentence each."""
+    missing = [name for name in rule.follows if name not in structures]
+    told = [f"margin rule '{rule.name}' asks for '{name}', which is not drawn: left out" for name in missing]
+    if any(part.along.value in structures for part in rule.extensions) and TUMOUR_BEFORE not in structures:
+        told.append("contact is judged on the target of the day: no tumour is drawn from before surgery")
+    return told
+
+
+def _followed(ctv: Structure, structures: Mapping[str, Structure], rule: MarginRule) -> list[Structure]:
+    """Return the tract and the strips along surfaces that belong to a CTV."""
+    tract = structures.get("tract")
+    found: list[Structure] = []
+    if rule.whole_tract is not None and rule.whole_tract.value and tract is not None and not tract.is_empty:
+        found.append(tract)
+    reached = united("ctv", [ctv, *found])
+    strips = (extended(reached, structures, part) for part in rule.extensions)
+    return found + [strip for strip in strips if strip is not None]
+
+
+def _beyond(part: Structure, ctv: Structure) -> Structure:
+    """Return what of a part the CTV does not occupy yet."""
+    return Structure(part.name, part.role, part.grid, np.minimum(part.occupancy, 1.0 - ctv.on(part.grid)))
 
 
 def united(name: str, parts: list[Structure]) -> Structure:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 import planner
+from planner.contouring.observer import UNIFORM, Observing, Uniform, observer_named
 from planner.study.cohort import Cohort
 from planner.study.sources import code_sha256
 from planner.timeline.arm import Arm
@@ -37,10 +38,12 @@ class Settings(Frozen):
         if false, fluence is free.
     ignore_field : bool
         Leave the magnetic field out where the engine cannot see it; every record says so.
+    observer : str
+        Who draws the target: an observer of the library, or ``uniform``, who errs alike on every surface.
     observer_sd_mm : float
-        Standard deviation of the drawn about the true surface of the target; 0 draws the truth.
+        Of the uniform observer: standard deviation of the drawn about the true surface; 0 draws the truth.
     observer_correlation_mm : float
-        Distance along the surface over which the observer errs to the same side.
+        Of the uniform observer: distance along the surface over which it errs to the same side.
     """
 
     engine: str = "cone"
@@ -50,8 +53,34 @@ class Settings(Frozen):
     dose_grid_mm: float = Field(default=2.0, ge=0.5, le=10)
     apertures: bool = False
     ignore_field: bool = False
+    observer: str = "uniform"
     observer_sd_mm: float = Field(default=0.5, ge=0, le=5)
     observer_correlation_mm: float = Field(default=10.0, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _one_observer(self) -> Self:
+        uniform = {"observer_sd_mm", "observer_correlation_mm"} & self.model_fields_set
+        if self.observer != UNIFORM and uniform:
+            raise ValueError(f"'{min(uniform)}' is of the observer '{UNIFORM}' and would not be used")
+        return self
+
+
+def observer_of(settings: Settings, source: str = "library", where: str = "") -> Observing:
+    """Return who draws in a study.
+
+    Parameters
+    ----------
+    settings : Settings
+    source, where : str
+        The study file and the key, for the message if the name is unknown.
+
+    Raises
+    ------
+    InputError
+        If the observer is unknown.
+    """
+    uniform = Uniform(settings.observer_sd_mm, settings.observer_correlation_mm)
+    return observer_named(settings.observer, uniform, source, where)
 
 
 @dataclass(frozen=True, eq=False)

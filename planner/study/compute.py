@@ -14,11 +14,11 @@ from planner.evaluate.dvh import Histograms
 from planner.evaluate.metrics import Metric, case_metrics
 from planner.evaluate.plan_quality import delivery_metrics
 from planner.io.delivery_file import Treatment
-from planner.study.case import Case
+from planner.study.case import Case, observer_of
 from planner.study.store import DVH, RECORDS, CaseResult
 from planner.study.views import views_of
 from planner.timeline.adaptation import Adapted
-from planner.timeline.practice import Observer, Practice
+from planner.timeline.practice import Practice
 from planner.timeline.run import follow
 from planner.timeline.state import Course, State
 from planner.treatment.dose import Dose
@@ -86,7 +86,7 @@ def run_case(case: Case) -> CaseResult:
         corrections=settings.corrections if name == settings.engine else case.arm.strategy.corrections,
         dose_grid_mm=settings.dose_grid_mm,
         ignore_field=settings.ignore_field,
-        observer=Observer(settings.observer_sd_mm, settings.observer_correlation_mm),
+        observer=observer_of(settings),
         seed=case.seed,
         patient=case.number,
         apertures=settings.apertures,
@@ -184,6 +184,7 @@ def _plan_facts(case: Case, course: Course) -> dict[str, Any]:
         "machine": plan.machine,
         "technique": plan.technique,
         "margins": case.arm.margins.name,
+        "observer": case.settings.observer,
         "day": plan.day,
         "treated_day": course.days[-1],
         "deliveries": len(course.days),

@@ -18,7 +18,9 @@ def code_sha256() -> str:
     for file in sorted(file for room in ("kernels", "phantoms", "planner") for file in (root / room).rglob("*")):
         place = file.relative_to(root)
         computes = place.parts[:2] not in {("planner", "report"), ("planner", "cli")}
-        data = "physics" in place.parts or (place.parts[0] == "phantoms" and file.suffix == ".toml")
+        data = bool({"physics", "observers"} & set(place.parts)) or (
+            place.parts[0] == "phantoms" and file.suffix == ".toml"
+        )
         if computes and (file.suffix == ".py" or data) and file.is_file():
             digest.update(str(place).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

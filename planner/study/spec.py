@@ -8,10 +8,11 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from planner import library
+from planner.contouring.observer import Observer
 from planner.engines.base import Capability
 from planner.engines.registry import constants_of, engine_named
 from planner.evaluate.names import metric_names
-from planner.study.case import Case, Settings
+from planner.study.case import Case, Settings, observer_of
 from planner.study.cohort import ImportedCohort, SyntheticCohort, cited_constants
 from planner.study.imports import known_import
 from planner.timeline.arm import Arm, load_arm, refuse_ignored_field
@@ -122,6 +123,9 @@ class Study:
         """Return ``{name, value, source, status}`` of every constant that the study rests on, each once."""
         rows = [row for arm in self.arms for row in arm.constants()] + list(cited_constants())
         settings = self.spec.settings
+        observer = observer_of(settings)
+        if isinstance(observer, Observer):
+            rows += library.constants(observer, f"observer.{observer.name}.")
         engines = [arm.engine(settings.engine, settings.ignore_field) for arm in self.arms]
         rows += constants_of([*engines, settings.optimiser_engine])
         return list({row["name"]: row for row in rows}.values())
@@ -149,6 +153,7 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
     if Capability.INFLUENCE not in fast.can:
         problem = f"engine '{fast.name}' cannot stand in the optimiser: it has no influence of single bixels"
         raise InputError(file, "settings.optimiser_engine", problem)
+    observer_of(spec.settings, str(file), "settings.observer")
     arms = tuple(load_arm(name, file, f"study.strategies.{n}") for n, name in enumerate(spec.study.strategies))
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names):

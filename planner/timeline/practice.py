@@ -5,10 +5,10 @@ from functools import cached_property
 
 import numpy as np
 
-from phantoms.contour import redrawn
 from phantoms.grid import Grid
 from phantoms.patient import Epoch
 from phantoms.volume import Quantity, Volume
+from planner.contouring.observer import Observing
 from planner.engines.base import Capability, Engine
 from planner.evaluate.recompute import in_body
 from planner.optimise.control_points import undeliverable
@@ -23,28 +23,10 @@ from planner.treatment.dose import Dose
 from planner.treatment.plan import Plan
 from planner.treatment.prescription import Prescription
 
-# What the observer draws on the images; the other structures are taken as they are.
-DRAWN = ("tumour", "cavity", "residual")
 # All engines but Monte Carlo give no dose in air, but the air that surgery leaves in a cavity lies inside the target:
 # inside the body, density is at least this, g/cm3. Along the few millimetres of such air the path differs by less than
 # 1 mm of water.
 THINNEST_IN_BODY = 0.1
-
-
-@dataclass(frozen=True)
-class Observer:
-    """How far contours stray from the truth.
-
-    Attributes
-    ----------
-    sd_mm : float
-        Standard deviation of the drawn about the true surface.
-    correlation_mm : float
-        Distance over which it strays to the same side.
-    """
-
-    sd_mm: float
-    correlation_mm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +42,8 @@ class Practice:
         Spacing of the dose grid.
     ignore_field : bool
         Leave the machine's magnetic field out of the dose.
-    observer : Observer
+    observer : Observing
+        Who draws the target on the images.
     seed, patient : int
         Of the study, and number of the patient: dates and contours are drawn from them, not from the strategy.
     fast : Engine or None
@@ -77,7 +60,7 @@ class Practice:
     engine: Engine
     dose_grid_mm: float
     ignore_field: bool
-    observer: Observer
+    observer: Observing
     seed: int
     patient: int
     fast: Engine | None = None
@@ -96,14 +79,10 @@ class Practice:
 
     def contoured(self, truth: Epoch, occurrence: int) -> Epoch:
         """Return the anatomy with the target as the observer draws it."""
-        if self.observer.sd_mm == 0:
-            return truth
-        drawn = dict(truth.structures)
-        for name in DRAWN:
-            if name in drawn and not drawn[name].is_empty:
-                random = generator(self.seed, self.patient, f"observer draws {name}", occurrence)
-                drawn[name] = redrawn(drawn[name], self.observer.sd_mm, self.observer.correlation_mm, random)
-        return replace(truth, structures=drawn)
+        habit = float(generator(self.seed, self.patient, "habit of the observer").standard_normal())
+        return self.observer.contoured(
+            truth, lambda purpose: generator(self.seed, self.patient, purpose, occurrence), habit
+        )
 
     def plan_on(self, belief: Epoch) -> Plan:
         """Return a plan on the believed anatomy: dose by the size of the target as drawn."""

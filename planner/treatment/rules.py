@@ -59,6 +59,38 @@ class PrescriptionRule(Frozen):
         return self
 
 
+class Extension(Frozen):
+    """A strip along a surface that is added to the CTV.
+
+    Attributes
+    ----------
+    along : Constant
+        Structure that it follows: ``bone_flap``, ``dura``, ``venous_sinuses``.
+    depth_mm : Constant
+        Thickness of the strip on that structure.
+    contact_mm : Constant
+        Distance that counts as contact.
+    touched_mm : Constant
+        Reach of the strip beyond the contact of the tumour before surgery.
+    apart_mm : Constant
+        The same where that tumour had no contact: beyond what the CTV touches. 0 for no strip.
+    """
+
+    along: Constant[str]
+    depth_mm: Constant[float]
+    contact_mm: Constant[float]
+    touched_mm: Constant[float]
+    apart_mm: Constant[float]
+
+    @model_validator(mode="after")
+    def _not_negative(self) -> Self:
+        if self.depth_mm.value <= 0 or self.contact_mm.value <= 0:
+            raise ValueError("'depth_mm' and 'contact_mm' must be positive")
+        if self.touched_mm.value < 0 or self.apart_mm.value < 0:
+            raise ValueError("an extension must not be negative")
+        return self
+
+
 class MarginRule(Frozen):
     """Margins from the gross to the planning target volume.
 
@@ -71,6 +103,12 @@ class MarginRule(Frozen):
         Set-up and machine uncertainty, in every direction.
     barrier : Constant
         Structure that the CTV margin does not leave (``brain``); empty for none.
+    crosses_not : Constant or None
+        Structures that the CTV margin does not cross, where the patient has them: ``falx``, ``tentorium``, ``skull``.
+    whole_tract : Constant or None
+        Whether the surgical tract belongs to the CTV.
+    extensions : tuple of Extension
+        Strips along surfaces that belong to the CTV.
     """
 
     name: str
@@ -78,6 +116,16 @@ class MarginRule(Frozen):
     gtv_to_ctv_mm: Constant[float]
     ctv_to_ptv_mm: Constant[float]
     barrier: Constant[str]
+    crosses_not: Constant[tuple[str, ...]] | None = None
+    whole_tract: Constant[bool] | None = None
+    extensions: tuple[Extension, ...] = ()
+
+    @property
+    def follows(self) -> tuple[str, ...]:
+        """Structures without which the rule is not carried out in full."""
+        tract = ("tract",) if self.whole_tract is not None and self.whole_tract.value else ()
+        barriers = () if self.crosses_not is None else self.crosses_not.value
+        return tuple(dict.fromkeys((*tract, *(part.along.value for part in self.extensions), *barriers)))
 
     @model_validator(mode="after")
     def _not_negative(self) -> Self:
