@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from phantoms.structure import Role
+from planner.study.cohort import SyntheticCohort
 from planner.study.spec import load_study
 from planner.treatment.errors import InputError
 
@@ -90,6 +92,9 @@ def test_a_case_gets_another_id_when_what_it_depends_on_changes(tmp_path, old, n
         ('kind = "synthetic"', 'kind = "synthetick"', "cohort", "synthetic"),
         ("dose_grid_mm = 4.0", "dose_grid_mm = inf", "settings.dose_grid_mm", "finite"),
         ("dose_grid_mm = 4.0", 'engine = "pensil"', "settings.engine", "Did you mean 'pencil'"),
+        ("ignore_field = true", 'ignore_field = true\nobserver = "expret"', "settings.observer", "mean 'expert'"),
+        ("ignore_field = true", 'observer = "expert"\nobserver_sd_mm = 0.5', "settings", "would not be used"),
+        ("ignore_field = true", 'margins = "soliman-2019"', "settings.margins", "Did you mean 'soliman-2018'"),
         ("ignore_field = true", '[compare]\nendpoints = ["ptv"]', "compare.endpoints", "structure.metric"),
         ("ignore_field = true", ENDPOINTS.format("ptv.D98_gy", "ptvv.D98_gy"), "compare.endpoints.1", "mean 'ptv'"),
         ("ignore_field = true", ENDPOINTS.format("ptv.D98", "ptv.gi"), "compare.endpoints.0", "mean 'D98_gy'"),
@@ -104,6 +109,23 @@ def test_mistakes_are_told_with_file_and_key(tmp_path, old, new, where, told):
     assert raised.value.source == str(tmp_path / "study.toml")
     assert raised.value.where.startswith(where)
     assert told in str(raised.value)
+
+
+def test_a_study_may_choose_observer_and_margins_of_all_strategies(tmp_path):
+    chosen = GOOD.replace("ignore_field = true", 'ignore_field = true\nobserver = "expert"\nmargins = "soliman-2018"')
+    study = study_of(tmp_path, chosen)
+    assert {arm.margins.name for arm in study.arms} == {"soliman-2018"}
+    named = {row["name"] for row in study.constants()}
+    assert {"observer.expert.hand.clear_sd_mm", "margins.soliman-2018.extensions[0].touched_mm"} <= named
+
+
+def test_margins_that_a_study_asks_for_need_their_structures(tmp_path, monkeypatch):
+    monkeypatch.setattr(SyntheticCohort, "structures", lambda self, data: {"brain": Role.ORGAN, "tract": Role.SUPPORT})
+    chosen = GOOD.replace("ignore_field = true", 'ignore_field = true\nmargins = "soliman-2018"')
+    chosen = chosen[: chosen.index("[compare]")] if "[compare]" in chosen else chosen
+    with pytest.raises(InputError, match="'bone_flap', which the patients do not have") as raised:
+        study_of(tmp_path, chosen)
+    assert raised.value.where == "settings.margins"
 
 
 def test_missing_file_and_bad_toml(tmp_path):

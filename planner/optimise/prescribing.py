@@ -92,8 +92,6 @@ def targets(structures: Mapping[str, Structure], rule: MarginRule) -> dict[str, 
     """
     gtv = gtv_of(structures)
     ctv = expand(gtv, rule.gtv_to_ctv_mm.value, "ctv", _barrier(structures, gtv, rule))
-    if rule.barrier.value:
-        ctv = united("ctv", [gtv, ctv])
     if rule.crosses_not is not None:
         ctv = held_back(ctv, gtv, [structures[name] for name in rule.crosses_not.value if name in structures])
     for part in _followed(ctv, structures, rule):

@@ -38,6 +38,8 @@ class Settings(Frozen):
         if false, fluence is free.
     ignore_field : bool
         Leave the magnetic field out where the engine cannot see it; every record says so.
+    margins : str or None
+        Margins of every strategy instead of its own: a name in the library.
     observer : str
         Who draws the target: an observer of the library, or ``uniform``, who errs alike on every surface.
     observer_sd_mm : float
@@ -53,6 +55,7 @@ class Settings(Frozen):
     dose_grid_mm: float = Field(default=2.0, ge=0.5, le=10)
     apertures: bool = False
     ignore_field: bool = False
+    margins: str | None = None
     observer: str = "uniform"
     observer_sd_mm: float = Field(default=0.5, ge=0, le=5)
     observer_correlation_mm: float = Field(default=10.0, gt=0, le=100)

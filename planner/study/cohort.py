@@ -19,10 +19,8 @@ from planner.study.imports import hashes_of, raw_import
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
 
-_OF_LESION = {
-    **dict.fromkeys(("tumour", "cavity", "residual"), Role.TARGET),
-    **dict.fromkeys(("air", "tract", "bone_flap"), Role.SUPPORT),
-}
+_OF_LESION = {**dict.fromkeys(("tumour", "cavity", "residual"), Role.TARGET), "air": Role.SUPPORT}
+_OF_SURGERY = dict.fromkeys(("tract", "bone_flap"), Role.SUPPORT)
 
 
 class Cohort(Protocol):
@@ -100,7 +98,7 @@ class SyntheticCohort(Frozen):
 
     def structures(self, data: Path | None) -> Mapping[str, Role]:
         """Return the structures of the synthetic head, and those of the lesion."""
-        return {**STRUCTURES, **_OF_LESION}
+        return {**STRUCTURES, **_OF_LESION, **_OF_SURGERY}
 
     def anatomy(self, number: int, seed: int, data: Path | None) -> SyntheticAnatomy:
         """Return patient `number`; the patient asked for last is kept, with its painted head."""

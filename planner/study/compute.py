@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from phantoms.patient import Anatomy, Epoch
+from phantoms.structure import Structure
 from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.metrics import Metric, case_metrics
@@ -90,6 +91,7 @@ def run_case(case: Case) -> CaseResult:
         seed=case.seed,
         patient=case.number,
         apertures=settings.apertures,
+        tumour_before=_tumour_before(anatomy) if case.arm.margins.extensions else None,
     )
     state = follow(case.arm.strategy, anatomy, practice)
     courses = state.courses
@@ -115,6 +117,11 @@ def run_case(case: Case) -> CaseResult:
         views=views_of(courses[0], told),
         treatments=_treatments(courses[0]),
     )
+
+
+def _tumour_before(anatomy: Anatomy) -> Structure | None:
+    """Return the tumour on the day before surgery."""
+    return anatomy.epoch(-1.0, images=False).structures.get("tumour")
 
 
 def phases_of(courses: Sequence[Course]) -> Iterator[Phase]:

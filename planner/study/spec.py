@@ -1,7 +1,7 @@
 """A study file: who is treated, by which strategies, with which settings. Parsed and checked before any dose."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +18,7 @@ from planner.study.imports import known_import
 from planner.timeline.arm import Arm, load_arm, refuse_ignored_field
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError, unknown_name
+from planner.treatment.rules import MarginRule
 
 
 class Head(Frozen):
@@ -155,6 +156,9 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
         raise InputError(file, "settings.optimiser_engine", problem)
     observer_of(spec.settings, str(file), "settings.observer")
     arms = tuple(load_arm(name, file, f"study.strategies.{n}") for n, name in enumerate(spec.study.strategies))
+    if spec.settings.margins is not None:
+        margins = library.load("margins", spec.settings.margins, MarginRule, str(file), "settings.margins")
+        arms = tuple(replace(arm, margins=margins) for arm in arms)
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names):
         raise InputError(file, "study.strategies", f"two strategies have the same name: {', '.join(names)}")
@@ -167,7 +171,22 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
         data = known_import(data, hashes, results / spec.study.name)
     spec.cohort.check(file, data)
     _check_endpoints(spec, arms, data, file)
+    _check_margins(spec, arms, data, file)
     return Study(file, spec, arms, data, hashes)
+
+
+def _check_margins(spec: StudySpec, arms: tuple[Arm, ...], data: Path | None, file: Path) -> None:
+    """Refuse margins that the study itself asks for and that follow what its patients do not have.
+
+    Margins of a strategy are carried out as far as they can be, and the records tell what was left out.
+    """
+    if spec.settings.margins is None:
+        return
+    known = spec.cohort.structures(data)
+    for name in arms[0].margins.follows:
+        if name not in known:
+            problem = f"margin rule '{arms[0].margins.name}' asks for '{name}', which the patients do not have"
+            raise InputError(file, "settings.margins", problem)
 
 
 def _check_endpoints(spec: StudySpec, arms: tuple[Arm, ...], data: Path | None, file: Path) -> None:

@@ -7,14 +7,16 @@ import numpy as np
 
 from phantoms.grid import Grid
 from phantoms.patient import Epoch
+from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.contouring.observer import Observing
 from planner.engines.base import Capability, Engine
 from planner.evaluate.recompute import in_body
 from planner.optimise.control_points import undeliverable
 from planner.optimise.deliverable import make_deliverable
+from planner.optimise.extension import TUMOUR_BEFORE
 from planner.optimise.planning import Effort, PlanRequest, make_plan
-from planner.optimise.prescribing import prescribe, targets
+from planner.optimise.prescribing import left_out, prescribe, targets
 from planner.timeline.arm import Arm
 from planner.timeline.draws import drawn_day, generator
 from planner.timeline.state import State
@@ -54,6 +56,8 @@ class Practice:
         Rounds of the dose-correction loop.
     apertures : bool
         Plan apertures and monitor units where machine and technique can, instead of free fluence.
+    tumour_before : Structure or None
+        The tumour on the last image before surgery, for margins that follow what it touched.
     """
 
     arm: Arm
@@ -67,6 +71,7 @@ class Practice:
     corrector: Engine | None = None
     corrections: int = 0
     apertures: bool = False
+    tumour_before: Structure | None = None
 
     def day_of(self, step: Step, state: State) -> float:
         """Return the day of a step: given, drawn from a range, or that of the step before."""
@@ -93,7 +98,10 @@ class Practice:
         return self._planned(belief, reference.prescription)
 
     def _planned(self, belief: Epoch, prescription: Prescription | None) -> Plan:
-        volumes = targets(belief.structures, self.arm.margins)
+        known = dict(belief.structures)
+        if self.tumour_before is not None:
+            known[TUMOUR_BEFORE] = self.tumour_before
+        volumes = targets(known, self.arm.margins)
         request = PlanRequest(
             day=belief.day,
             density=self._density(belief),
@@ -111,7 +119,9 @@ class Practice:
             plan = replace(made, delivery=delivery)
         else:
             plan = make_plan(request, self.engine, fast=self.fast, corrector=self.corrector)
-        return replace(plan, dose=in_body(plan.dose, belief.structures["external"]))
+        lacking = left_out(known, self.arm.margins)
+        facts = {**plan.facts, "margins_left_out": "; ".join(lacking)} if lacking else plan.facts
+        return replace(plan, dose=in_body(plan.dose, belief.structures["external"]), facts=facts)
 
     def dose_on(self, truth: Epoch, plan: Plan) -> Dose:
         """Return the dose of a plan on the anatomy of the day, aligned on the skull."""
