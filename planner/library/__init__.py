@@ -1,8 +1,8 @@
 """The data that plans rest on, as TOML files with a source and a status for every constant; and their loader.
 
-``machines/ prescriptions/ margins/ techniques/ objectives/ observers/ strategies/ scenarios/ timing/ outcomes/`` hold one file a
-name. ``physics/`` holds spectra, cross sections and kernels. A file is parsed into the frozen model that the caller
-names, so every value is checked before any dose is computed.
+``machines/ prescriptions/ margins/ techniques/ objectives/ observers/ strategies/ scenarios/ timing/ outcomes/`` hold
+one file a name. ``physics/`` holds spectra, cross sections and kernels. A file is parsed into the frozen model that the
+caller names, so every value is checked before any dose is computed.
 """
 
 import math
