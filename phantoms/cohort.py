@@ -16,12 +16,14 @@ from phantoms.grid import Grid
 from phantoms.head import Background, Head, field_of_view, painted
 from phantoms.noise import Noise
 from phantoms.patient import Epoch
+from phantoms.scanner import Scanner
 from phantoms.shapes import Shape, occupancy
 from phantoms.structure import Role, Structure
 from phantoms.tissue import TISSUES, blood_shares
 from phantoms.volume import Quantity, Volume
 
-IMAGES = tuple(mri.SEQUENCES)
+IMAGES = ("t1gd", "t2", "flair")
+"""The MR volumes of an epoch unless others are asked for."""
 _DENSITY = {name: tissue.density for name, tissue in TISSUES.items()}
 # Lesion and cavity stay within this distance of the lesion's centre.
 _ROOM_MM = 62.0
@@ -59,6 +61,12 @@ class CohortSpec:
         Share of patients in whom tumour is left behind.
     cerebellar_fraction : float
         Share of lesions below the tentorium.
+    images : tuple of str
+        MR volumes of an epoch: of ``t1gd``, ``t2``, ``flair``, ``t1``.
+    t1_sequence : str
+        ``mprage`` or ``spgr``.
+    slice_mm, motion_mm, gradient_mm, susceptibility : float
+        Imperfections of the scanner, each off at 0: see `phantoms.scanner.Scanner`.
 
     Raises
     ------
@@ -78,12 +86,25 @@ class CohortSpec:
     tumour_max_cc: float = lesion.VOLUME_RANGE_CC[1].value
     residual_fraction: float = RESIDUAL_FRACTION.value
     cerebellar_fraction: float = CEREBELLAR_FRACTION.value
+    images: tuple[str, ...] = IMAGES
+    t1_sequence: str = "mprage"
+    slice_mm: float = 0.0
+    motion_mm: float = 0.0
+    gradient_mm: float = 0.0
+    susceptibility: float = 0.0
 
     def __post_init__(self) -> None:
         low = {"patients": 1, "spacing_mm": 0.3, "field_t": 0.1, "snr": 1.0, "tumour_min_cc": 0.05}
         high = {"spacing_mm": 6.0, "field_t": 7.0, "bias": 0.5, "residual_fraction": 1.0, "cerebellar_fraction": 1.0}
+        high |= {"slice_mm": 10.0, "motion_mm": 5.0, "gradient_mm": 5.0, "susceptibility": 1.0}
+        if not self.images or not set(self.images) <= set(mri.SEQUENCES):
+            raise ValueError(f"images = {self.images} must be some of {', '.join(mri.SEQUENCES)}")
+        if self.t1_sequence not in mri.T1_SEQUENCES:
+            raise ValueError(f"t1_sequence = {self.t1_sequence} must be one of {', '.join(mri.T1_SEQUENCES)}")
         for field in fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, str | tuple):
+                continue
             if not low.get(field.name, 0) <= value <= high.get(field.name, np.inf):
                 raise ValueError(f"{field.name} = {value} is out of range")
         if not self.tumour_min_cc < self.tumour_max_cc <= 60.0:
@@ -112,6 +133,7 @@ class SyntheticAnatomy:
     craniotomy : Craniotomy
     flow : TissueFlow
         The true deformation between any two days.
+    scanner : Scanner
     """
 
     def __init__(self, spec: CohortSpec, index: int) -> None:
@@ -133,6 +155,9 @@ class SyntheticAnatomy:
         self.craniotomy = Craniotomy.of(self.course, self.head.skull_mm)
         self.flow = TissueFlow(self.course)
         self._coil = Noise.draw(of_scanner, self.grid.low_mm.tolist(), self.grid.high_mm.tolist(), 75.0)
+        self.scanner = Scanner(
+            spec.field_t, spec.snr, spec.slice_mm, spec.motion_mm, spec.gradient_mm, spec.susceptibility
+        )
         self.facts = self._facts()
 
     def epoch(self, day: float, *, images: bool | Collection[str] = True) -> Epoch:
@@ -143,16 +168,18 @@ class SyntheticAnatomy:
         day : float
             Days since surgery; negative before it.
         images : bool or collection of str
-            All of ``t1gd``, ``t2``, ``flair``, none, or those named.
+            All of the specification's, none, or those named.
 
         Raises
         ------
         ValueError
             If an unknown image is asked for.
         """
-        wanted = IMAGES if images is True else tuple(images or ())
-        if unknown := set(wanted) - set(IMAGES):
-            raise ValueError(f"no such MR volume: {', '.join(sorted(unknown))}; there are {', '.join(IMAGES)}")
+        wanted = self.spec.images if images is True else tuple(images or ())
+        if unknown := set(wanted) - set(self.spec.images):
+            raise ValueError(
+                f"no such MR volume: {', '.join(sorted(unknown))}; there are {', '.join(self.spec.images)}"
+            )
         regions = self.course.regions(self.grid, day)
         palettes = {"density": _DENSITY, **{name: self._signals[name] for name in wanted}}
         carried = Carried(self.flow, day, self.grid)
@@ -160,12 +187,17 @@ class SyntheticAnatomy:
         for tissue in (*canvas.maps.values(), white):
             carried.carry(tissue)
         self._paint(canvas, regions, white, day)
-        volumes = {"density": Volume(self.grid, canvas.maps["density"], Quantity.DENSITY)}
+        density = Volume(self.grid, canvas.maps["density"], Quantity.DENSITY)
+        volumes, error = {"density": density}, self._place_error(density, day) if wanted else None
         for name in wanted:
-            seed = self._seed(4, IMAGES.index(name), np.float64(day).view(np.uint64))
-            mri.acquire(canvas.maps[name], self._bias, self.spec.snr, seed)
-            volumes[name] = Volume(self.grid, canvas.maps[name], Quantity.MR_SIGNAL)
-        return Epoch(float(day), volumes, self._structures(regions, carried, day))
+            seed = self._seed(4, list(mri.SEQUENCES).index(name), np.float64(day).view(np.uint64))
+            image = self.scanner.image(canvas.maps[name], self.grid, self._bias, error, seed)
+            volumes[name] = Volume(self.grid, image, Quantity.MR_SIGNAL)
+        return Epoch(float(day), volumes, self._structures(regions, carried, day), error)
+
+    def _place_error(self, density: Volume, day: float) -> np.ndarray | None:
+        metal = self.craniotomy.plates() if day >= 0 else None
+        return self.scanner.place_error(density, metal, np.random.default_rng(self._seed(5)))
 
     def _seed(self, *key: int | np.uint64) -> np.random.SeedSequence:
         return np.random.SeedSequence([self.spec.seed, self.index, *(int(k) for k in key)])
@@ -191,7 +223,8 @@ class SyntheticAnatomy:
 
     @cached_property
     def _signals(self) -> dict[str, dict[str, float]]:
-        return {name: mri.palette(sequence, self.spec.field_t) for name, sequence in mri.SEQUENCES.items()}
+        sequences = {name: mri.sequence_of(name, self.spec.t1_sequence) for name in self.spec.images}
+        return {name: mri.palette(sequence, self.spec.field_t) for name, sequence in sequences.items()}
 
     @cached_property
     def _background(self) -> Background:

@@ -11,6 +11,8 @@ from phantoms.structure import Role, Structure
 
 FLAP_RADIUS_MM = Cited(24.0, "craniotomies for a single metastasis are 4-5 cm across", "assumed")
 SAW_CUT_MM = Cited(1.6, "width of the craniotome's cut", "assumed")
+PLATES = 3
+PLATE_CC = Cited(0.045, "titanium plate of 18 x 4 x 0.6 mm with its screws", "assumed")
 # Bone farther than this from the craniotomy along its axis is another wall of the skull.
 _DEPTH_MM = 25.0
 
@@ -48,6 +50,16 @@ class Craniotomy:
         middle, half = np.float32(FLAP_RADIUS_MM.value + 0.5 * SAW_CUT_MM.value), np.float32(0.5 * SAW_CUT_MM.value)
         inside = 0.5 - (np.abs(away - middle) - half) / np.float32(part.grid.spacing_mm[0])
         return Structure("saw_cut", Role.SUPPORT, part.grid, np.clip(inside, 0.0, 1.0) * part.occupancy).cropped()
+
+    def plates(self) -> np.ndarray:
+        """Return the plates of titanium that hold the flap, shape (n, 4): place, LPS mm, and volume, cm3."""
+        axis = np.asarray(self.axis)
+        first = np.cross(axis, (0.0, 0.0, 1.0) if abs(axis[2]) < 0.9 else (1.0, 0.0, 0.0))
+        first /= np.linalg.norm(first)
+        turns = 2.0 * np.pi * np.arange(PLATES) / PLATES
+        away = np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(axis, first)
+        places = np.asarray(self.centre_mm) + FLAP_RADIUS_MM.value * away
+        return np.column_stack([places, np.full(PLATES, PLATE_CC.value)])
 
     def _nearby(self, skull: Structure) -> tuple[Structure, np.ndarray]:
         """Return the skull about the craniotomy and the distance, mm, of its voxels from the axis (else infinite)."""

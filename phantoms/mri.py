@@ -143,7 +143,22 @@ SEQUENCES: dict[str, Sequence] = {
     "t1gd": PreparedGradientEcho(),
     "t2": SpinEcho(),
     "flair": InversionRecovery(),
+    "t1": PreparedGradientEcho(contrast=False),
 }
+T1_SEQUENCES = {"mprage": PreparedGradientEcho, "spgr": SpoiledGradientEcho}
+
+
+def sequence_of(image: str, t1_sequence: str) -> Sequence:
+    """Return the sequence of an image, with the T1-weighted one asked for.
+
+    Raises
+    ------
+    KeyError
+        If one of them is unknown.
+    """
+    usual = SEQUENCES[image]
+    return T1_SEQUENCES[t1_sequence](contrast=usual.contrast) if image in ("t1", "t1gd") else usual
+
 
 # White matter of a patient is shown at this signal in every weighting, as scanners scale their images.
 _WHITE_LEVEL = 300.0

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Volume
@@ -20,11 +22,14 @@ class Epoch:
     volumes : mapping of str to Volume
         ``density`` always; ``t1gd``, ``t2``, ``flair`` where an image was made.
     structures : mapping of str to Structure
+    place_error_mm : ndarray, shape (3, *grid.shape), float32, or None
+        Where the MR volumes show tissue less where it is, at the voxels where they show it; None if always right.
     """
 
     day: float
     volumes: Mapping[str, Volume]
     structures: Mapping[str, Structure]
+    place_error_mm: np.ndarray | None = None
 
     @property
     def grid(self) -> Grid:

@@ -20,6 +20,7 @@ class Quantity(StrEnum):
     DISTANCE = "signed distance [mm]"
     CONTRAST = "contrast of an edge [1]"
     DEVIATION = "standard deviation [mm]"
+    FIELD_ERROR = "error of the main field [ppm]"
 
 
 @dataclass(frozen=True, eq=False)

@@ -247,6 +247,21 @@ def test_phantom_writes_the_deformation_as_other_tools_read_it(tmp_path: Path, c
     assert np.abs(moved - point).max() > 0.05
 
 
+def test_phantom_writes_where_a_scanner_errs(tmp_path: Path, capsys):
+    spec = tmp_path / "spec.toml"
+    text = "[cohort]\npatients = 1\nspacing_mm = 5.0\ndays = [2]\nimages = ['t1gd']\n"
+    spec.write_text(text + "gradient_mm = 1.0\nsusceptibility = 1.0\n")
+    assert lacuna(capsys, "phantom", spec, "--out", tmp_path / "p")[0] == 0
+    (epoch,) = json.loads((tmp_path / "p/phantom.json").read_text())["patients"][0]["epochs"]
+    place = tmp_path / "p" / epoch["folder"]
+    assert {f.name for f in place.glob("*.nii.gz")} == {"density.nii.gz", "t1gd.nii.gz", "place_error.nii.gz"}
+    error = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(place / "place_error.nii.gz")))
+    assert error.shape[-1] == 3 and 0.1 < np.abs(error).max() < 10.0
+    spec.write_text(text.replace("['t1gd']", "['dwi']"))
+    status, _, err = lacuna(capsys, "phantom", spec, "--out", tmp_path / "q")
+    assert status == 4 and "images" in err and not (tmp_path / "q").exists()
+
+
 def test_help_imports_nothing_heavy_and_version_is_told():
     code = (
         "import sys, planner.cli.app as a; status = a._status(['--help'], False);"

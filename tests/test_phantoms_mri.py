@@ -5,7 +5,16 @@ import pytest
 
 from phantoms.canvas import Canvas
 from phantoms.grid import Grid
-from phantoms.mri import SEQUENCES, InversionRecovery, SpinEcho, SpoiledGradientEcho, acquire, palette
+from phantoms.mri import (
+    SEQUENCES,
+    InversionRecovery,
+    PreparedGradientEcho,
+    SpinEcho,
+    SpoiledGradientEcho,
+    acquire,
+    palette,
+    sequence_of,
+)
 from phantoms.tissue import TISSUES, blood_shares, relaxation_ms
 
 
@@ -30,6 +39,34 @@ def test_gradient_echo_peaks_at_the_ernst_angle_and_reaches_sine_at_infinite_rep
     signals = [SpoiledGradientEcho(tr, 0.0, flip).signal(t1, 80.0, 1.0, 4000.0) for flip in flips]
     assert flips[int(np.argmax(signals))] == pytest.approx(np.rad2deg(np.arccos(np.exp(-tr / t1))), abs=0.05)
     assert SpoiledGradientEcho(1e8, 0.0, 40.0).signal(t1, 80.0, 1.0, 4000.0) == pytest.approx(np.sin(np.deg2rad(40)))
+
+
+def test_prepared_gradient_echo_is_the_steady_state_of_its_pulses():
+    sequence, t1 = PreparedGradientEcho(te_ms=0.0), 833.0
+    flip, spacing, half = np.deg2rad(sequence.flip_deg), sequence.echo_spacing_ms, sequence.echoes // 2
+    before = sequence.ti_ms - half * spacing
+    after = sequence.tr_ms - sequence.ti_ms - (sequence.echoes - half) * spacing
+    m = 1.0
+    for _ in range(30):  # cycles of inversion, rest, echoes, rest
+        m = 1 + (-m - 1) * np.exp(-before / t1)
+        for echo in range(sequence.echoes):
+            if echo == half:
+                middle = m
+            m = 1 + (m * np.cos(flip) - 1) * np.exp(-spacing / t1)
+        m = 1 + (m - 1) * np.exp(-after / t1)
+    assert sequence.signal(t1, 1e9, 0.8, 4000.0) == pytest.approx(0.8 * abs(middle) * np.sin(flip), rel=1e-6)
+
+
+def test_prepared_gradient_echo_of_weak_pulses_is_inversion_recovery():
+    weak = PreparedGradientEcho(tr_ms=1e6, flip_deg=1e-3, te_ms=0.0)
+    expected = abs(1 - 2 * np.exp(-weak.ti_ms / 700.0)) * np.sin(np.deg2rad(1e-3))
+    assert weak.signal(700.0, 1e9, 1.0, 4000.0) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mprage", "spgr"])
+def test_either_t1_sequence_shows_enhancement_only_after_contrast(name):
+    plain, enhanced = (palette(sequence_of(image, name), 1.5) for image in ("t1", "t1gd"))
+    assert plain["tumour"] < plain["white"] < enhanced["tumour"]
 
 
 @pytest.mark.parametrize("field", [1.5, 3.0])

@@ -97,6 +97,8 @@ def _write_patient(
             write_volume(folder / name / f"{key}.nii.gz", volume)
         for key, structure in epoch.structures.items():
             write_structure(folder / name / "structures" / f"{key}.nii.gz", structure, epoch.grid)
+        if epoch.place_error_mm is not None:
+            write_displacement(folder / name / "place_error.nii.gz", epoch.grid, epoch.place_error_mm)
         volumes = {key: round(structure.volume_cc, 4) for key, structure in epoch.structures.items()}
         epochs.append({"day": day, "folder": name, "volume_cc": volumes})
     record = {"id": anatomy.id, "facts": anatomy.facts, "epochs": epochs}

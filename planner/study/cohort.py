@@ -72,6 +72,12 @@ class SyntheticCohort(Frozen):
     tumour_max_cc: float = CohortSpec.tumour_max_cc
     residual_fraction: float = CohortSpec.residual_fraction
     cerebellar_fraction: float = CohortSpec.cerebellar_fraction
+    images: tuple[str, ...] = CohortSpec.images
+    t1_sequence: str = CohortSpec.t1_sequence
+    slice_mm: float = CohortSpec.slice_mm
+    motion_mm: float = CohortSpec.motion_mm
+    gradient_mm: float = CohortSpec.gradient_mm
+    susceptibility: float = CohortSpec.susceptibility
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> "SyntheticCohort":
