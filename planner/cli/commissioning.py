@@ -16,6 +16,7 @@ from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
 from planner.validation.cavity import cavity_checks
 from planner.validation.compare import Comparison, Row, compare, output_rows
+from planner.validation.in_field import in_field_checks
 from planner.validation.machines import machine_checks
 from planner.validation.second import second_calculation
 from planner.validation.segmentation import segmentation_rows
@@ -50,6 +51,7 @@ def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Pa
             typer.echo(f"machines: {each.name}", err=True)
             if Capability.REFERENCE in each.can:
                 rows += second_calculation()
+                rows += [check.as_row() for check in in_field_checks()]
             else:
                 rows += [check.as_row() for check in machine_checks(each.name)]
         if engine is None:
@@ -74,7 +76,7 @@ def show(rows: Sequence[Row], out: Path, as_json: bool) -> None:
 
 def show_rows(rows: Sequence[Row]) -> None:
     """Print verdicts as a table, how many are met, and why some cannot be."""
-    table = Table("case", "engine", "quantity", "ours", "reference", "1 sigma", "tolerance", "verdict")
+    table = Table("case", "engine", "quantity", "ours", "reference", "1 sigma", "tolerance", "verdict", "status")
     for row in rows:
         table.add_row(*_cells(row))
     Console().print(table)
@@ -86,8 +88,8 @@ def show_rows(rows: Sequence[Row]) -> None:
 
 def as_markdown(rows: Sequence[Row], constants: Sequence[Mapping[str, str]]) -> str:
     """Return ``docs/validation.md``: verdicts and constants as tables, what they mean, and what is not validated."""
-    head = "| case | engine | quantity | ours | reference | 1 sigma | tolerance | verdict |\n"
-    head += "|---|---|---|---:|---:|---:|---|---|\n"
+    head = "| case | engine | quantity | ours | reference | 1 sigma | tolerance | verdict | status of the reference |\n"
+    head += "|---|---|---|---:|---:|---:|---|---|---|\n"
     verdicts = head + "".join(f"| {' | '.join(_cells(row))} |\n" for row in rows)
     listed = "| constant | value | status | source |\n|---|---:|---|---|\n"
     listed += "".join(f"| `{c['name']}` | {c['value']} | {c['status']} | {c['source']} |\n" for c in constants)
@@ -104,4 +106,5 @@ def _cells(row: Row) -> list[str]:
         f"{row.uncertainty:.2g}",
         row.tolerance,
         row.verdict,
+        row.status,
     ]

@@ -33,7 +33,8 @@ class Row:
         In words.
     passed : bool
     status : str
-        Of the reference: ``published``, ``fitted``, ``assumed``.
+        Of the reference: ``computed`` (EGSnrc, another engine); of a published figure, how well it is known, and
+        ``fitted`` if a constant was fitted to it.
     conflict : str
         Why a reference cannot be met beside the others, if that is known; then a miss is no failure of ours.
     """
@@ -46,7 +47,7 @@ class Row:
     uncertainty: float
     tolerance: str
     passed: bool
-    status: str = "published"
+    status: str = "computed"
     conflict: str = ""
 
     @property

@@ -1,15 +1,13 @@
 """The commissioning table of the machines: what an engine makes of a machine's beam model, beside published figures.
 
-``library/commissioning/<machine>.toml`` holds the figures, each with its source, status and tolerance, and may name a
-folder of measured data in ``library/reference/beamdata`` (tissue phantom ratios and output factors). Geometry as
-measured: water, gantry 0, surface at the stated distance from the source; output factors are dose per monitor unit
-over that of the reference field at the same point; penumbrae are 80 % to 20 % of the dose on the axis.
+Geometry as measured: water, gantry 0, surface at the stated distance from the source, no magnetic field; output factors
+are dose per monitor unit over that of the reference field at the same point. Figures measured in a magnetic field are
+left to `planner.validation.in_field`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -19,109 +17,15 @@ from planner import library
 from planner.engines.base import Capability, Engine
 from planner.engines.registry import engine_named
 from planner.treatment.beam import Beam, BixelGrid
-from planner.treatment.constant import Frozen, Status
 from planner.treatment.machine import Machine
-from planner.validation.compare import Row
+from planner.validation import scans
+from planner.validation.published import Figure, MachineCheck, Measured, Published
 
 _HALF_MM, _DEEP_MM = 200.0, 330.0
 _TRACED_MM, _COMPUTED_MM, _FINE_MM, _NARROW_MM = 10.0, 2.5, 1.0, 30.0
 _MEASURED_DEPTHS_MM = np.arange(30.0, 211.0, 20.0)
 _WIDEST_MM = 200.0
-
-
-class Figure(Frozen):
-    """One published figure.
-
-    Attributes
-    ----------
-    quantity : str
-        ``tpr20_10``, ``pdd10`` (over the maximum), ``dmax_mm``, ``penumbra_mm`` or ``output_factor``.
-    value : float
-    tolerance : float
-        Percent of the value for doses, mm for lengths.
-    source : str
-    status : Status
-    field_mm : tuple of 2 float
-        Along X and Y at the isocentre.
-    ssd_mm, depth_mm : float or None
-        Unless the quantity says it.
-    reference_mm : float
-        Side of the square that an output factor is relative to.
-    axis : str
-        Along which a penumbra is measured.
-    """
-
-    quantity: Literal["tpr20_10", "pdd10", "dmax_mm", "penumbra_mm", "output_factor"]
-    value: float
-    tolerance: float
-    source: str
-    status: Status
-    field_mm: tuple[float, float]
-    ssd_mm: float | None = None
-    depth_mm: float | None = None
-    reference_mm: float = 100.0
-    axis: Literal["x", "y"] = "x"
-
-
-class Published(Frozen):
-    """What is published of a machine's beam.
-
-    Attributes
-    ----------
-    figure : tuple of Figure
-    measured : str or None
-        Folder of measured data.
-    """
-
-    figure: tuple[Figure, ...] = ()
-    measured: str | None = None
-
-
-@dataclass(frozen=True)
-class MachineCheck:
-    """One line of the commissioning table.
-
-    Attributes
-    ----------
-    machine, engine, quantity : str
-    ours, published : float
-    error, tolerance : float
-        In `unit`.
-    unit : str
-        ``%`` (of the published value) or ``mm``.
-    passed, within_aim : bool
-        Whether the error is within the tolerance, and within 1 % or 1 mm.
-    status, source : str
-        Of the published figure.
-    """
-
-    machine: str
-    engine: str
-    quantity: str
-    ours: float
-    published: float
-    error: float
-    tolerance: float
-    unit: str
-    passed: bool
-    within_aim: bool
-    status: str
-    source: str
-
-    def as_row(self) -> Row:
-        """Return the line in the form of the commissioning report."""
-        tolerance = f"{self.tolerance:g} {self.unit}"
-        return Row(
-            self.machine,
-            self.engine,
-            self.quantity,
-            self.ours,
-            self.published,
-            0.0,
-            tolerance,
-            self.passed,
-            self.status,
-        )
+_DEPTHS_MM = np.append(np.arange(5.0, 31.0, 0.5), [100.0, 200.0])
 
 
 def machine_checks(engine_name: str = "pencil", machines: Sequence[str] = ()) -> list[MachineCheck]:
@@ -139,7 +43,7 @@ def machine_checks(engine_name: str = "pencil", machines: Sequence[str] = ()) ->
     for name in machines or library.names("commissioning"):
         published = library.load("commissioning", name, Published)
         water = _Water(engine, library.load("machines", name, Machine))
-        rows += [water.check(figure) for figure in published.figure]
+        rows += [water.check(figure) for figure in published.figure if not figure.in_field]
         if published.measured and Capability.INFLUENCE in engine.can:
             rows += list(_measured(water, published.measured))
     return rows
@@ -152,37 +56,19 @@ class _Water:
     engine: Engine
     machine: Machine
 
-    def check(self, figure: Figure) -> MachineCheck:
+    def check(self, figure: Figure, label: str = "") -> MachineCheck:
         of = {
             "tpr20_10": self._tpr20_10,
-            "pdd10": self._pdd10,
-            "dmax_mm": self._dmax,
-            "penumbra_mm": self._penumbra,
+            "pdd10": lambda figure: scans.ten_over_maximum(*self._depth_dose(figure)),
+            "pdd20_10": lambda figure: scans.twenty_over_ten(*self._depth_dose(figure)),
+            "dmax_mm": lambda figure: scans.depth_of_maximum(*self._depth_dose(figure)),
+            "penumbra_mm": lambda figure: scans.penumbra(*self._profile(figure)),
             "output_factor": self._output_factor,
         }[figure.quantity]
-        x, y = figure.field_mm
-        where = f" {figure.axis}" if figure.quantity == "penumbra_mm" else ""
-        deep = f", {figure.depth_mm:g} mm deep" if figure.depth_mm is not None else ""
-        label = f"{figure.quantity.removesuffix('_mm')}{where} {x:g}x{y:g} mm{deep}"
-        return self.row(label, of(figure), figure)
+        return self.row(label or figure.label, of(figure), figure)
 
     def row(self, label: str, ours: float, figure: Figure) -> MachineCheck:
-        length = figure.quantity.endswith("_mm")
-        error = ours - figure.value if length else 100.0 * (ours / figure.value - 1.0)
-        return MachineCheck(
-            self.machine.name,
-            self.engine.name,
-            label,
-            ours,
-            figure.value,
-            error,
-            figure.tolerance,
-            "mm" if length else "%",
-            abs(error) <= figure.tolerance,
-            abs(error) <= 1.0,
-            str(figure.status),
-            figure.source,
-        )
+        return MachineCheck(self.machine.name, self.engine.name, label, ours, figure)
 
     def dose(self, field_mm: tuple[float, float], ssd_mm: float, across: np.ndarray, depths: np.ndarray) -> np.ndarray:
         """Return the dose per weight at points: (n, 2) mm across along X and Y, and depths (n,)."""
@@ -201,9 +87,9 @@ class _Water:
             for w, at in zip(field_mm, across.T, strict=True)
         ]
         deep = min(depths.max() + 100.0, _DEEP_MM)
-        water = _water(
-            (-wide[0], surface, -wide[1]), (wide[0], surface + deep, wide[1]), (step[0], _COMPUTED_MM, step[1])
-        )
+        # Whole voxels and a half to either side: the axis runs through the middle of one.
+        x, z = (step[n] * (np.ceil(wide[n] / step[n]) + 0.5) for n in (0, 1))
+        water = _water((-x, surface, -z), (x, surface + deep, z), (step[0], _COMPUTED_MM, step[1]))
         dose = self.engine.dose(water, [beam], [np.ones(1)], self.machine, ignore_field=True)
         return dose.volume.at(points).astype(float)
 
@@ -217,31 +103,18 @@ class _Water:
         return self.at_isocentre(figure.field_mm, 200.0) / self.at_isocentre(figure.field_mm, 100.0)
 
     def _depth_dose(self, figure: Figure) -> tuple[np.ndarray, np.ndarray]:
-        depths = np.append(np.arange(5.0, 31.0, 0.5), 100.0)
         # A field at the surface, as measured at that distance, not at the isocentre.
         scale = self.machine.sad_mm.value / _given(figure.ssd_mm)
-        return depths, self.on_axis(
-            (figure.field_mm[0] * scale, figure.field_mm[1] * scale), _given(figure.ssd_mm), depths
-        )
+        field = (figure.field_mm[0] * scale, figure.field_mm[1] * scale)
+        return _DEPTHS_MM, self.on_axis(field, _given(figure.ssd_mm), _DEPTHS_MM)
 
-    def _pdd10(self, figure: Figure) -> float:
-        _, dose = self._depth_dose(figure)
-        return float(dose[-1] / dose.max())
-
-    def _dmax(self, figure: Figure) -> float:
-        depths, dose = self._depth_dose(figure)
-        near = np.abs(depths - depths[dose.argmax()]) < 4.0
-        curve = np.polynomial.Polynomial.fit(depths[near], dose[near], 2)
-        return float(curve.deriv().roots()[0].real)
-
-    def _penumbra(self, figure: Figure) -> float:
+    def _profile(self, figure: Figure) -> tuple[np.ndarray, np.ndarray]:
         along = 0 if figure.axis == "x" else 1
         at = np.arange(0.0, figure.field_mm[along] + 20.0, 0.25)
         across = np.zeros((len(at), 2))
         across[:, along] = at
-        dose = self.dose(figure.field_mm, _given(figure.ssd_mm), across, np.full(len(at), _given(figure.depth_mm)))
-        falling = -dose / dose[0]
-        return float(np.interp(-0.2, falling, at) - np.interp(-0.8, falling, at))
+        depths = np.full(len(at), _given(figure.depth_mm))
+        return at, self.dose(figure.field_mm, _given(figure.ssd_mm), across, depths)
 
     def _output_factor(self, figure: Figure) -> float:
         depth, ssd = np.array([_given(figure.depth_mm)]), _given(figure.ssd_mm)
@@ -260,19 +133,16 @@ def _water(low: tuple[float, ...], high: tuple[float, ...], spacing_mm: tuple[fl
     return Volume(grid, np.ones(grid.shape, np.float32), Quantity.DENSITY)
 
 
-def _measured(water: _Water, folder: str) -> Iterator[MachineCheck]:
+def _measured(water: _Water, measured: Measured) -> Iterator[MachineCheck]:
     """Yield one line for each measured output factor, and the worst tissue phantom ratio of each field."""
-    file = library.ROOT / "reference" / "beamdata" / folder
+    file = library.ROOT / "reference" / "beamdata" / measured.folder
     stated = dict(line.split()[:2] for line in _lines(file / "params.dat"))
     depth, ssd = float(stated["dose_reference_depth"]), float(stated["dose_reference_ssd"])
-    source, published = f"library/reference/beamdata/{folder}", Status.PUBLISHED
     for side, value in _numbers(file / "of.dat"):
         if side <= _WIDEST_MM and side != 100.0:
-            figure = Figure(
-                quantity="output_factor", value=value, tolerance=2.0, source=source, status=published,
-                field_mm=(side, side), depth_mm=depth, ssd_mm=ssd,
-            )  # fmt: skip
-            yield water.check(figure)
+            figure = _table_figure("output_factor", side, value, measured)
+            figure = figure.model_copy(update={"depth_mm": depth, "ssd_mm": ssd})
+            yield water.check(figure, f"{figure.label}, measured table")
     table = _numbers(file / "tpr.dat")
     for column, side in enumerate(table[0, 1:], start=1):
         if 0 < side <= _WIDEST_MM:
@@ -281,12 +151,23 @@ def _measured(water: _Water, folder: str) -> Iterator[MachineCheck]:
             ours = np.array([water.at_isocentre((side, side), d) for d in _MEASURED_DEPTHS_MM])
             ours /= water.at_isocentre((side, side), 100.0)
             worst = int(np.abs(ours / ratio - 1.0).argmax())
-            figure = Figure(
-                quantity="tpr20_10", value=ratio[worst], tolerance=2.0, source=source, status=published,
-                field_mm=(side, side),
-            )  # fmt: skip
             label = f"worst TPR 30-210 mm, {side:g}x{side:g} mm (at {_MEASURED_DEPTHS_MM[worst]:g} mm)"
-            yield water.row(label, float(ours[worst]), figure)
+            yield water.row(label, float(ours[worst]), _table_figure("tpr20_10", side, ratio[worst], measured))
+
+
+def _table_figure(quantity: str, side: float, value: float, measured: Measured) -> Figure:
+    low, high = measured.fitted_output_mm if quantity == "output_factor" else measured.fitted_tpr_mm
+    return Figure.model_validate(
+        {
+            "quantity": quantity,
+            "value": value,
+            "tolerance": 2.0,
+            "source": f"library/reference/beamdata/{measured.folder}",
+            "status": "published",
+            "field_mm": (side, side),
+            "fitted": low <= side <= high,
+        }
+    )
 
 
 def _lines(file: Path) -> list[str]:
