@@ -64,7 +64,7 @@ class _Run:
         return (y - self.surface_mm, *self._mean(middle, (0, 2)))
 
     def _profile(self, figure: Figure) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the profile along X or Y of the beam limiting device: along the axis of the patient that it lies on."""
+        """Return the profile along X or Y of the beam limiting device, on the patient axis that it lies along."""
         assert figure.depth_mm is not None
         axes = beam_frame(0.0, 0.0, self.machine.collimator_deg.value, (0.0, 0.0, 0.0), self.machine.sad_mm.value).axes
         along = int(np.abs(axes[0 if figure.axis == "x" else 1]).argmax())

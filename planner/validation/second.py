@@ -1,8 +1,8 @@
 """Second calculation: Monte Carlo against the collapsed cone on every linac, in water and without a field.
 
 Monte Carlo knows the machines through the same beam model, but counts photons where the cone sums fluence, and finds by
-its own transport what a monitor unit is. Published figures are left to the engines without noise, but for those measured
-in a magnetic field (`planner.validation.in_field`).
+its own transport what a monitor unit is. Published figures are left to the engines without noise, but for those
+measured in a magnetic field (`planner.validation.in_field`).
 """
 
 from collections.abc import Iterator
