@@ -8,7 +8,6 @@ beyond the dura (the course's room). A registration or an accumulation of dose c
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 
 from kernels.radial import flow_lattice, flow_points, warp
 from kernels.threads import chunks, run_chunks
@@ -16,8 +15,8 @@ from phantoms.cavity import fitted_patch
 from phantoms.cited import Cited
 from phantoms.course import SurgicalCourse
 from phantoms.grid import Grid
+from phantoms.rays import COLUMNS, ROWS, directions, first_exit, smoothed
 from phantoms.structure import Structure
-from phantoms.volume import Quantity, Volume
 
 REACH_MM = Cited(62.0, "tissue rests beyond this distance from the cavity's centre", "assumed")
 YIELDING_SHARE = Cited(0.25, "where displaced volume is taken up: share of the cube of the dura's distance", "assumed")
@@ -25,8 +24,7 @@ MENINGES_MM = Cited(1.0, "tissue that always stays between cavity and dura", "as
 
 AT_REST_DAY = -1e-6
 """The head is drawn as it is just before surgery: it is the state that later days are told against."""
-_ROWS, _COLUMNS = 90, 180
-_MARCH_MM, _SOLVE_MM = 0.5, 1.5
+_SOLVE_MM = 1.5
 _HALVINGS = 24
 # Motion that is not worth an interpolation, in voxels.
 _STILL = 0.02
@@ -108,23 +106,12 @@ class TissueFlow:
         return np.ascontiguousarray(np.stack([self._wall(day_from), self._wall(day_to), self._limit]) ** 3)
 
     @cached_property
-    def _directions(self) -> np.ndarray:
-        """Unit vectors of the rays, shape (rows + 1, columns, 3)."""
-        polar = np.pi * np.arange(_ROWS + 1)[:, None] / _ROWS
-        around = 2.0 * np.pi * np.arange(_COLUMNS)[None, :] / _COLUMNS
-        flat = np.broadcast_to(np.cos(polar), (_ROWS + 1, _COLUMNS))
-        return np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), flat], axis=-1)
-
-    @cached_property
     def _limit(self) -> np.ndarray:
         """Distance to the dura along each ray, mm, smoothed over neighbouring rays."""
-        shape = (_ROWS + 1, _COLUMNS)
         if self.course.within is None:
-            return np.full(shape, REACH_MM.value)
-        distance = _first_exit(self.course.within, np.asarray(self.centre_mm), self._directions.reshape(-1, 3))
-        smooth = ndimage.gaussian_filter(distance.reshape(shape), 1.0, mode=("nearest", "wrap"))
-        smooth[[0, -1]] = smooth[[0, -1]].mean(axis=1, keepdims=True)
-        return np.maximum(smooth, 2.0 * MENINGES_MM.value)
+            return np.full((ROWS + 1, COLUMNS), REACH_MM.value)
+        exits = first_exit(self.course.within, np.asarray(self.centre_mm), REACH_MM.value)
+        return np.maximum(smoothed(exits), 2.0 * MENINGES_MM.value)
 
     def _wall(self, day: float) -> np.ndarray:
         """Distance to tumour or cavity wall along each ray, mm."""
@@ -133,7 +120,7 @@ class TissueFlow:
             form, centre = course.form(day), course.centre_mm(day)
             around = Grid.covering(self.centre_mm, self.centre_mm, _SOLVE_MM)
             _, _, scale = fitted_patch(around, centre, form, course.volume_cc(day), course.within)
-            rays = self._directions.reshape(-1, 3)
+            rays = directions().reshape(-1, 3)
             offset = np.asarray(self.centre_mm) - centre
             low, high = np.zeros(len(rays)), np.full(len(rays), REACH_MM.value)
             for _ in range(_HALVINGS):
@@ -147,21 +134,8 @@ class TissueFlow:
         return self._walls[day]
 
 
-def _first_exit(room: Structure, centre: np.ndarray, rays: np.ndarray) -> np.ndarray:
-    """Return the distance, shape (n,), mm, at which rays first leave a room (half occupied), at most the reach."""
-    along = np.arange(0.0, REACH_MM.value + _MARCH_MM, _MARCH_MM)
-    points = centre + rays[:, None, :] * along[None, :, None]
-    inside = Volume(room.grid, room.occupancy, Quantity.OCCUPANCY).at(points.reshape(-1, 3)).reshape(len(rays), -1)
-    inside[:, -1] = 0.0
-    first = np.maximum(np.argmax(inside < 0.5, axis=1), 1)
-    row = np.arange(len(rays))
-    before, after = inside[row, first - 1], inside[row, first]
-    part = np.clip((before - 0.5) / np.maximum(before - after, 1e-6), 0.0, 1.0)
-    return np.minimum((first - 1 + part) * _MARCH_MM, REACH_MM.value)
-
-
 class Carried:
-    """What the tissue's motion makes of volumes and structures of the resting head on one day.
+    """What the tissue's motion makes of volumes and structures of one day, or of the resting head, on another.
 
     Parameters
     ----------
@@ -169,6 +143,8 @@ class Carried:
     day : float
     grid : Grid
         Of the volumes; structures lie on its voxels.
+    from_day : float
+        The day on which volumes and structures are as they are given.
 
     Attributes
     ----------
@@ -176,30 +152,32 @@ class Carried:
         The voxels of `grid` in which tissue can move.
     """
 
-    def __init__(self, flow: TissueFlow, day: float, grid: Grid) -> None:
+    def __init__(self, flow: TissueFlow, day: float, grid: Grid, from_day: float = AT_REST_DAY) -> None:
         self._grid = grid
         self.window = flow.window(grid)
-        # From the day back to rest: each voxel takes what lay where its tissue came from.
-        self._shift = flow.displacement(day, AT_REST_DAY, self.window)
+        # From the day back: each voxel takes what lay where its tissue came from.
+        self._shift = flow.displacement(day, from_day, self.window)
         self._longest = int(np.ceil(np.abs(self._shift).max() / min(grid.spacing_mm)))
 
     def carry(self, data: np.ndarray) -> None:
-        """Move the tissue of a volume on the grid, in place."""
+        """Move the tissue of a volume on the grid, in place; what does not move keeps its bits."""
         here, _ = _overlap(self.window, self._grid)
-        data[here] = self._warped(self._grid, data, self.window)
+        data[here] = np.where(self._moving(self._shift), self._warped(self._grid, data, self.window), data[here])
 
     def structure(self, structure: Structure) -> Structure:
         """Return a structure with its tissue moved; itself if none of it moves by a fiftieth of a voxel."""
         part = structure.cropped(self._longest)
         of_part, of_window = _overlap(self.window, part.grid)
-        shift = np.abs(self._shift[(slice(None), *of_window)])
-        moving = (shift > _STILL * min(self._grid.spacing_mm)).any(axis=0)
+        moving = self._moving(self._shift[(slice(None), *of_window)])
         if not moving.any() or not (part.occupancy[of_part][moving] > 0).any():
             return structure
         window = self.window.window([s.start for s in of_window], [s.stop for s in of_window])
         occupancy = part.occupancy.copy()
         occupancy[of_part] = np.clip(self._warped(part.grid, part.occupancy, window), 0.0, 1.0)
         return Structure(structure.name, structure.role, part.grid, occupancy)
+
+    def _moving(self, shift: np.ndarray) -> np.ndarray:
+        return (np.abs(shift) > _STILL * min(self._grid.spacing_mm)).any(axis=0)
 
     def _warped(self, grid: Grid, data: np.ndarray, window: Grid) -> np.ndarray:
         """Return `data` on `grid` at the voxels of a part of the window, each taken from where it came."""

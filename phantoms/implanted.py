@@ -1,16 +1,20 @@
 """A virtual surgical course in a real head: the real image and contours, with tumour and cavity painted in.
 
 Intensities follow the MR signal model of the synthetic heads, scaled to the real image's own brain, with its own
-noise. The brain is not pushed aside: mass effect and brain shift outside the lesion are not modelled.
+noise. The real image is of the head just before surgery, or of another day: from there tissue follows tumour and
+cavity.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
 from phantoms.course import SurgicalCourse
+from phantoms.craniotomy import Craniotomy
+from phantoms.flow import AT_REST_DAY, Carried, TissueFlow
 from phantoms.grid import Grid, Triple
 from phantoms.lesion import Lesion
 from phantoms.mri import SEQUENCES, palette
@@ -22,6 +26,7 @@ from phantoms.volume import Quantity, Volume
 # Painted in this order; each covers what was there by its occupied fraction. Oedema is seen, not weighed.
 _TISSUE_OF = {
     "oedema": "oedema",
+    "saw_cut": "scar",
     "tract": "scar",
     "tumour": "tumour",
     "necrosis": "necrosis",
@@ -31,7 +36,10 @@ _TISSUE_OF = {
     "blood": "blood",
     "air": "air",
 }
-_CONTOURED = ("tumour", "cavity", "residual", "air")
+_CONTOURED = ("tumour", "cavity", "residual", "air", "tract", "bone_flap")
+# Tissue moves between the lesion and the dura only.
+AT_REST = ("external", "skull", "intracranial", "air_cavities", "dura", "venous_sinuses")
+_SKULL_MM = 7.0
 # Lesions are not of one shade: relative standard deviation and grain of their signal, set by eye.
 _TEXTURE, _TEXTURE_MM = 0.08, 2.0
 # Oedematous white matter keeps some of its own signal and grain.
@@ -51,6 +59,8 @@ class ImplantedAnatomy:
     facts : mapping of str to (float or str)
     seed : int
         Of the noise in the painted regions.
+    from_day : float
+        The day on which tissue lies as in the real image.
     """
 
     base: Epoch
@@ -58,29 +68,54 @@ class ImplantedAnatomy:
     id: str = "real"
     facts: Mapping[str, float | str] = field(default_factory=dict)
     seed: int = 0
+    from_day: float = AT_REST_DAY
 
     def epoch(self, day: float, *, images: bool = True) -> Epoch:
         """Return the truth on `day`: density, structures, and the image if `images`."""
         grid = self.base.grid
         regions = {name: region for name, region in self.course.regions(grid, day).items() if not region.is_empty}
-        volumes = {"density": self._density(regions, day)}
+        if day >= 0 and "skull" in self.base.structures:
+            regions["saw_cut"] = self._craniotomy.cut(self.base.structures["skull"])
+        carried = Carried(self.flow, day, grid, self.from_day)
+        volumes = {"density": self._density(regions, carried, day)}
         if images:
-            volumes["t1gd"] = self._image(regions, day)
-        structures = {name: s for name, s in self.base.structures.items() if name not in _CONTOURED}
-        contoured = {name: region for name, region in regions.items() if name in _CONTOURED}
-        structures["brain"] = _union(structures["brain"], contoured.values(), grid)
-        return Epoch(day, volumes, {**structures, **contoured})
+            volumes["t1gd"] = self._image(regions, carried, day)
+        return Epoch(day, volumes, self._structures(regions, carried, day))
 
-    def _density(self, regions: Mapping[str, Structure], day: float) -> Volume:
+    @cached_property
+    def flow(self) -> TissueFlow:
+        """The true deformation between any two days."""
+        return TissueFlow(self.course)
+
+    @cached_property
+    def _craniotomy(self) -> Craniotomy:
+        return Craniotomy.of(self.course, _SKULL_MM)
+
+    def _structures(self, regions: Mapping[str, Structure], carried: Carried, day: float) -> dict[str, Structure]:
+        found = {
+            name: part if name in AT_REST else carried.structure(part)
+            for name, part in self.base.structures.items()
+            if name not in _CONTOURED
+        }
+        contoured = {name: region for name, region in regions.items() if name in _CONTOURED}
+        lesion = [region for name, region in contoured.items() if name not in ("tract",)]
+        found["brain"] = _union(found["brain"], lesion, self.base.grid)
+        if "saw_cut" in regions:
+            contoured["bone_flap"] = self._craniotomy.flap(self.base.structures["skull"])
+        return {**found, **contoured}
+
+    def _density(self, regions: Mapping[str, Structure], carried: Carried, day: float) -> Volume:
         rho = self.base.volumes["density"].data.copy()
+        carried.carry(rho)
         for name, tissue in _TISSUE_OF.items():
             if name in regions and name not in ("oedema", "tract"):
                 value = _value(tissue, {n: t.density for n, t in TISSUES.items()}, day)
                 _paint(rho, regions[name], self.base.grid, value, None)
         return Volume(self.base.grid, rho, Quantity.DENSITY)
 
-    def _image(self, regions: Mapping[str, Structure], day: float) -> Volume:
-        real = self.base.volumes["t1gd"].data
+    def _image(self, regions: Mapping[str, Structure], carried: Carried, day: float) -> Volume:
+        real = self.base.volumes["t1gd"].data.copy()
+        carried.carry(real)
         level, noise = self._levels
         signals = palette(SEQUENCES["t1gd"], 1.5)
         scale = level / (0.5 * (signals["grey"] + signals["white"]))
