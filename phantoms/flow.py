@@ -162,22 +162,20 @@ class Carried:
     def carry(self, data: np.ndarray) -> None:
         """Move the tissue of a volume on the grid, in place; what does not move keeps its bits."""
         here, _ = _overlap(self.window, self._grid)
-        data[here] = np.where(self._moving(self._shift), self._warped(self._grid, data, self.window), data[here])
+        data[here] = np.where((self._shift != 0).any(axis=0), self._warped(self._grid, data, self.window), data[here])
 
     def structure(self, structure: Structure) -> Structure:
         """Return a structure with its tissue moved; itself if none of it moves by a fiftieth of a voxel."""
         part = structure.cropped(self._longest)
         of_part, of_window = _overlap(self.window, part.grid)
-        moving = self._moving(self._shift[(slice(None), *of_window)])
+        shift = np.abs(self._shift[(slice(None), *of_window)])
+        moving = (shift > _STILL * min(self._grid.spacing_mm)).any(axis=0)
         if not moving.any() or not (part.occupancy[of_part][moving] > 0).any():
             return structure
         window = self.window.window([s.start for s in of_window], [s.stop for s in of_window])
         occupancy = part.occupancy.copy()
         occupancy[of_part] = np.clip(self._warped(part.grid, part.occupancy, window), 0.0, 1.0)
         return Structure(structure.name, structure.role, part.grid, occupancy)
-
-    def _moving(self, shift: np.ndarray) -> np.ndarray:
-        return (np.abs(shift) > _STILL * min(self._grid.spacing_mm)).any(axis=0)
 
     def _warped(self, grid: Grid, data: np.ndarray, window: Grid) -> np.ndarray:
         """Return `data` on `grid` at the voxels of a part of the window, each taken from where it came."""

@@ -40,10 +40,14 @@ _CONTOURED = ("tumour", "cavity", "residual", "air", "tract", "bone_flap")
 # Tissue moves between the lesion and the dura only.
 AT_REST = ("external", "skull", "intracranial", "air_cavities", "dura", "venous_sinuses")
 _SKULL_MM = 7.0
-# Lesions are not of one shade: relative standard deviation and grain of their signal, set by eye.
-_TEXTURE, _TEXTURE_MM = 0.08, 2.0
-# Oedematous white matter keeps some of its own signal and grain.
-_OEDEMA_SHARE = 0.65
+# Set by eye beside post-operative MR. What enhances does so unevenly, rims with gaps; everything has some grain:
+# relative standard deviation and correlation length, mm.
+_UNEVEN, _UNEVEN_MM = {"tumour": 0.16, "residual": 0.16, "rim": 0.45, "tract": 0.3, "saw_cut": 0.3}, 3.5
+_TEXTURE, _TEXTURE_MM = 0.06, 1.6
+# Edges are as soft as the image: point spread, standard deviation, mm; oedema fades.
+_SPREAD_MM, _FADING_MM = 0.55, 3.0
+# Oedematous white matter keeps some of its own signal, and all of its grain.
+_OEDEMA_SHARE = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +102,7 @@ class ImplantedAnatomy:
             if name not in _CONTOURED
         }
         contoured = {name: region for name, region in regions.items() if name in _CONTOURED}
-        lesion = [region for name, region in contoured.items() if name not in ("tract",)]
+        lesion = [region for name, region in contoured.items() if name != "tract"]
         found["brain"] = _union(found["brain"], lesion, self.base.grid)
         if "saw_cut" in regions:
             contoured["bone_flap"] = self._craniotomy.flap(self.base.structures["skull"])
@@ -109,8 +113,9 @@ class ImplantedAnatomy:
         carried.carry(rho)
         for name, tissue in _TISSUE_OF.items():
             if name in regions and name not in ("oedema", "tract"):
-                value = _value(tissue, {n: t.density for n, t in TISSUES.items()}, day)
-                _paint(rho, regions[name], self.base.grid, value, None)
+                value = np.float32(_value(tissue, {n: t.density for n, t in TISSUES.items()}, day))
+                cut, part = _placed(regions[name], self.base.grid)
+                rho[cut] += part * (value - rho[cut])
         return Volume(self.base.grid, rho, Quantity.DENSITY)
 
     def _image(self, regions: Mapping[str, Structure], carried: Carried, day: float) -> Volume:
@@ -120,18 +125,38 @@ class ImplantedAnatomy:
         signals = palette(SEQUENCES["t1gd"], 1.5)
         scale = level / (0.5 * (signals["grey"] + signals["white"]))
         painted, touched = real.copy(), np.zeros(real.shape, np.float32)
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, 7]))
         for name, tissue in _TISSUE_OF.items():
+            patchy = self._patchy(rng)
             if name not in regions:
                 continue
-            value = scale * _value(tissue, signals, day)
             if name == "oedema":
-                # White matter takes it up; sulci and cortex keep their signal.
-                _paint(painted, regions[name], self.base.grid, value, _whiteness(real, level))
-            else:
-                _paint(painted, regions[name], self.base.grid, value, None)
-                _paint(touched, regions[name], self.base.grid, 1.0, None)
+                self._swell(painted, regions[name], patchy, level, signals)
+                continue
+            value = scale * _value(tissue, signals, day)
+            cut, part = _placed(_softened(regions[name], _SPREAD_MM), self.base.grid)
+            uneven = 1.0 + np.float32(_UNEVEN.get(name, 0.0)) * np.clip(patchy[cut], -1.8, 1.8)
+            painted[cut] += part * (np.float32(value) * uneven - painted[cut])
+            touched[cut] += part * (1.0 - touched[cut])
         self._grain(painted, touched, noise, day)
         return Volume(self.base.grid, painted, Quantity.MR_SIGNAL)
+
+    def _swell(
+        self, painted: np.ndarray, region: Structure, patchy: np.ndarray, level: float, signals: Mapping[str, float]
+    ) -> None:
+        """Darken white matter by oedema, here more and there less, in place; sulci and cortex keep their signal."""
+        soft = _softened(region, _FADING_MM)
+        brain = self.base.structures["brain"].on(soft.grid)
+        cut, part = _placed(Structure("oedema", region.role, soft.grid, soft.occupancy * brain), self.base.grid)
+        taken = part * _whiteness(painted[cut], level) * np.clip(0.8 + 0.35 * patchy[cut], 0.0, 1.0)
+        painted[cut] *= 1.0 - taken * np.float32(1.0 - signals["oedema"] / signals["white"])
+
+    def _patchy(self, rng: np.random.Generator) -> np.ndarray:
+        """Return a smooth random field of unit variance on the grid, drawn on voxels of its correlation length."""
+        grid = self.base.grid
+        coarse = Grid.covering(grid.low_mm.tolist(), grid.high_mm.tolist(), _UNEVEN_MM)
+        values = ndimage.gaussian_filter(rng.standard_normal(coarse.shape, dtype=np.float32), 0.7)
+        return Volume(coarse, values / values.std(), Quantity.MR_SIGNAL).on(grid).data
 
     def _grain(self, painted: np.ndarray, touched: np.ndarray, noise: float, day: float) -> None:
         """Give what was painted texture and the image's own noise, in place."""
@@ -197,11 +222,11 @@ def implant(
     room = base.structures.get("intracranial", brain)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     lesion = Lesion.draw(rng, centre_mm, volume_cc)
-    course = SurgicalCourse.draw(rng, lesion, _to_skull(room, centre_mm).tolist(), room, residual_fraction)
+    course = SurgicalCourse.draw(rng, lesion, to_skull(room, centre_mm).tolist(), room, residual_fraction)
     return ImplantedAnatomy(base, course, id, course.facts, seed)
 
 
-def _to_skull(room: Structure, centre_mm: Triple) -> np.ndarray:
+def to_skull(room: Structure, centre_mm: Triple) -> np.ndarray:
     """Return the vector, shape (3,), from a point to the nearest place outside the room: the shortest way in."""
     grid = room.cropped(1).grid
     outside = room.on(grid) < 0.5
@@ -224,18 +249,29 @@ def _whiteness(signal: np.ndarray, level: float) -> np.ndarray:
     return np.float32(_OEDEMA_SHARE) * np.clip((signal / np.float32(level) - 0.85) / 0.3, 0.0, 1.0)
 
 
-def _paint(data: np.ndarray, region: Structure, grid: Grid, value: float, share: np.ndarray | None) -> None:
-    """Cover `data` on `grid` with a value by the occupied fraction of a region (times `share`, on `grid`)."""
+def _softened(region: Structure, sigma_mm: float) -> Structure:
+    """Return a region with its occupied fractions spread by a Gaussian."""
+    spacing = np.asarray(region.grid.spacing_mm)
+    part = region.cropped(int(np.ceil(3.0 * sigma_mm / spacing.min())))
+    soft = ndimage.gaussian_filter(part.occupancy, sigma_mm / spacing)
+    return Structure(region.name, region.role, part.grid, np.clip(soft, 0.0, 1.0))
+
+
+def _placed(region: Structure, grid: Grid) -> tuple[tuple[slice, ...], np.ndarray]:
+    """Return where a region lies in a grid, and its occupied fractions there.
+
+    Raises
+    ------
+    ValueError
+        If it does not lie on the voxels of the grid.
+    """
     offset = region.grid.offset_in(grid)
     if offset is None:
         raise ValueError(f"{region.name} does not lie on the voxels of the image")
-    low = [max(o, 0) for o in offset]
-    high = [min(o + n, size) for o, n, size in zip(offset, region.grid.shape, grid.shape, strict=True)]
+    low = [min(max(o, 0), size) for o, size in zip(offset, grid.shape, strict=True)]
+    high = [max(min(o + n, size), a) for o, n, size, a in zip(offset, region.grid.shape, grid.shape, low, strict=True)]
     here = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    part = region.occupancy[tuple(slice(a - o, b - o) for a, b, o in zip(low, high, offset, strict=True))]
-    if share is not None:
-        part = part * share[here]
-    data[here] += part * (np.float32(value) - data[here])
+    return here, region.occupancy[tuple(slice(a - o, b - o) for a, b, o in zip(low, high, offset, strict=True))]
 
 
 def _box_of(data: np.ndarray) -> tuple[list[int], list[int]]:

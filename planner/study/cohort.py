@@ -12,6 +12,7 @@ from phantoms.cited import Cited
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.head import STRUCTURES
 from phantoms.implanted import ImplantedAnatomy, implant
+from phantoms.measured import MeasuredAnatomy, measured
 from phantoms.patient import Anatomy, Patient
 from phantoms.structure import Role
 from planner.io.case import is_case, read_case
@@ -135,22 +136,26 @@ class VirtualLesion(Frozen):
 class ImportedCohort(Frozen):
     """The table ``[cohort]`` with ``kind = "imported"``: one real head, one virtual patient for each lesion.
 
+    Without lesions the patient is the real one: its own contours on the days that were imaged, the cavity process
+    between them.
+
     Attributes
     ----------
     lesions : tuple of VirtualLesion
     """
 
     kind: Literal["imported"]
-    lesions: tuple[VirtualLesion, ...] = Field(min_length=1)
+    lesions: tuple[VirtualLesion, ...] = ()
 
     @property
     def count(self) -> int:
-        """Number of lesions; each is a patient."""
-        return len(self.lesions)
+        """Number of lesions, each of which is a patient; or the one real patient."""
+        return max(len(self.lesions), 1)
 
     def of_patient(self, number: int) -> dict[str, Any]:
-        """Return what a patient depends on: its own lesion."""
-        return {"kind": self.kind, "lesion": self.lesions[number].model_dump(mode="json")}
+        """Return what a patient depends on: its own lesion, if it is a virtual one."""
+        lesion = self.lesions[number].model_dump(mode="json") if self.lesions else None
+        return {"kind": self.kind, "lesion": lesion}
 
     def hashes(self, source: Path, data: Path | None) -> Mapping[str, str]:
         """Return the hashes of the files of the patient's folder."""
@@ -161,6 +166,11 @@ class ImportedCohort(Frozen):
     def check(self, source: Path, data: Path | None) -> None:
         """Read the patient and place every lesion."""
         patient = _imported(_given(data))
+        if not self.lesions:
+            try:
+                measured(patient, 0)
+            except ValueError as error:
+                raise InputError(source, "cohort.lesions", f"is empty, and of {data} {error}") from None
         for number, one in enumerate(self.lesions):
             try:
                 _implanted(patient, one, 0, number)
@@ -168,13 +178,16 @@ class ImportedCohort(Frozen):
                 raise InputError(source, f"cohort.lesions.{number}.centre_mm", str(error)) from None
 
     def structures(self, data: Path | None) -> Mapping[str, Role]:
-        """Return the structures of the real head, and those of the lesion."""
-        found = _imported(_given(data)).epochs[0].structures
-        return {**{name: structure.role for name, structure in found.items()}, **_OF_LESION}
+        """Return the structures of the real head on any day, and those of the lesion."""
+        found = {n: s.role for epoch in _imported(_given(data)).epochs for n, s in epoch.structures.items()}
+        return {**found, **_OF_LESION}
 
-    def anatomy(self, number: int, seed: int, data: Path | None) -> ImplantedAnatomy:
-        """Return the real head with lesion `number`."""
-        return _implanted(_imported(_given(data)), self.lesions[number], seed, number)
+    def anatomy(self, number: int, seed: int, data: Path | None) -> ImplantedAnatomy | MeasuredAnatomy:
+        """Return the real head with lesion `number`, or the real patient."""
+        patient = _imported(_given(data))
+        if not self.lesions:
+            return measured(patient, seed * 1000)
+        return _implanted(patient, self.lesions[number], seed, number)
 
 
 @lru_cache(maxsize=1)
