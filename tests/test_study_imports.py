@@ -1,12 +1,13 @@
 """A raw folder as --data is imported once a study: by no child, by no later run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from images_real import HEAD_CENTRE, head_image, write_series
+from images_real import HEAD_CENTRE, circle, head_image, structure_set, write_series
 
 from planner.io.case import is_case, read_case
 from planner.study import batch, imports
@@ -109,3 +110,22 @@ def test_a_lesion_that_does_not_fit_writes_nothing(series, tmp_path):
     with pytest.raises(InputError, match=r"cohort\.lesions\.0\.centre_mm"):
         load_study(file, series, tmp_path / "results")
     assert not (tmp_path / "results").exists()
+
+
+def test_a_real_patient_with_contours_needs_no_lesion(file, series, tmp_path):
+    alone = tmp_path / "alone.toml"
+    alone.write_text(STUDY[: STUDY.index("[[cohort")])
+    with pytest.raises(InputError, match=r"cohort\.lesions.*no day has a contour of the cavity"):
+        load_study(alone, series)
+    folder, centre = tmp_path / "contoured", HEAD_CENTRE + np.array([30.0, 0.0, 10.0])
+    shutil.copytree(series, folder)
+    heights = (centre[2] // 3.0 + np.arange(-3, 4)) * 3.0 + 0.5
+    rings = [circle(np.sqrt(144.0 - (z - heights[3]) ** 2), (centre[0], centre[1], z)) for z in heights]
+    structure_set({"Surgical cavity": rings}).save_as(folder / "rs.dcm", enforce_file_format=True)
+    study = load_study(alone, folder)
+    assert [case.number for case in study.cases()] == [0, 0]
+    anatomy = study.spec.cohort.anatomy(0, 1, folder)
+    assert anatomy.epoch(0.0, images=False).structures["cavity"].volume_cc == pytest.approx(
+        np.pi * 3.0 * sum(144.0 - (heights - heights[3]) ** 2) / 1000, rel=0.01
+    )
+    assert anatomy.facts["days"] == "0" and "histology" not in anatomy.facts

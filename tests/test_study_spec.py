@@ -184,7 +184,7 @@ def test_imported_cohorts_need_their_folder(tmp_path):
         study_of(tmp_path, text)
     with pytest.raises(InputError, match=r"cohort\.kind"):
         load_study(EXAMPLE, tmp_path)
-    with pytest.raises(InputError, match=r"lesions"):
+    with pytest.raises(InputError, match="--data"):
         study_of(tmp_path, head)
 
 
