@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from pydicom.uid import generate_uid
 
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
-from phantoms.grid import Grid
 from phantoms.patient import Epoch
 from phantoms.structure import Structure
 from phantoms.volume import Volume
@@ -91,6 +90,7 @@ def test_each_day_is_an_epoch_on_one_grid(imported: Imported) -> None:
     assert (first.day, second.day) == DAYS
     assert first.grid == second.grid
     assert {"cavity", "brain", "external", "skull"} <= set(first.structures) & set(second.structures)
+    assert imported.record["later"][0]["structures"]["brain"]["origin"] == "of the first day"
 
 
 def test_volumes_are_those_within_the_contours(imported: Imported, scanned: tuple[Path, list[float]]) -> None:
@@ -166,9 +166,9 @@ def test_folders_of_days(tmp_path: Path) -> None:
         day_folders(tmp_path)
 
 
-def test_images_that_do_not_overlap_are_refused(epochs: list[Epoch]) -> None:
+def test_an_image_of_nothing_is_refused(epochs: list[Epoch]) -> None:
     first = epochs[0]
     image = first.volumes["t1gd"]
-    far = Volume(Grid(image.grid.shape, image.grid.spacing_mm, (900.0, 0.0, 0.0)), image.data, image.quantity)
+    far = Volume(image.grid, np.zeros(image.grid.shape), image.quantity)
     with pytest.raises(InputError, match="registration"):
-        registered(first, Epoch(5.0, {**first.volumes, "t1gd": far}, first.structures), Path("day_5"))
+        registered(first, far, Path("day_5"))

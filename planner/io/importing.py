@@ -32,6 +32,8 @@ FORMAT = "lacuna case 1"
 IMAGE_NAMES = ("mr", "t1gd", "t1ce", "t1c", "t1")
 DENSITY_NAME = "density"
 _DAY = re.compile(r"day_(-?\d{1,4}(?:\.\d{1,3})?)")
+# What belongs to one day alone.
+LESION = ("tumour", "cavity", "residual", "gtv", "ctv", "ptv")
 _ROLES = {
     "external": Role.EXTERNAL,
     "tumour": Role.TRUTH,
@@ -190,43 +192,54 @@ def _of_day(folder: Path, series: str | None, reading: Reading) -> _Source:
 
 
 def _epoch(folder: Path, day: float, source: _Source, spacing_mm: float) -> tuple[Epoch, dict[str, Any]]:
-    """Return a day on its own working grid, and its part of the record."""
+    """Return the first day on its working grid, and its part of the record."""
     image = source.volume
     structures, density, found = _modelled(folder, source, image, spacing_mm)
     volumes = {"t1gd": averaged(image, density.grid), "density": density}
-    entry = {
-        "day": day,
-        "source": {**source.facts, "files": len(source.files)},
-        "image": {
-            "shape": list(image.grid.shape),
-            "spacing_mm": list(image.grid.spacing_mm),
-            "resampled": source.image.resampled,
-            "obliquity_deg": round(source.image.obliquity_deg, 4),
-        },
-        "structures": _listed(structures, found),
-    }
-    return Epoch(day, volumes, structures), entry
+    return Epoch(day, volumes, structures), {**_described(day, source), "structures": _listed(structures, found)}
 
 
 def _later(
     folder: Path, day: float, base: tuple[_Source, Epoch], source: _Source, same_frame: bool
 ) -> tuple[Epoch, dict[str, Any]]:
-    """Return a later day on the working grid of the first, and its part of the record."""
+    """Return a later day on the working grid of the first, and its part of the record.
+
+    The head is rigid: outline, brain and organs are those of the first day where this day brings none of its own.
+    """
     first, fixed = base
-    own, entry = _epoch(folder, day, source, fixed.grid.spacing_mm[0])
+    own = Grid.covering(source.volume.grid.low_mm.tolist(), source.volume.grid.high_mm.tolist(), fixed.grid.spacing_mm)
     shared = same_frame or (source.frame != "" and source.frame == first.frame)
-    rigid = Rigid.still() if shared else registered(fixed, own, folder)
-    structures = {name: rigid.structure(s, fixed.grid) for name, s in own.structures.items()}
-    structures = {name: s for name, s in structures.items() if not s.is_empty}
-    if lost := [name for name in source.given if name not in structures]:
-        raise InputError(folder, f"day {day:g}", f"after registration outside of the first image: {', '.join(lost)}")
-    # Where this day was not imaged, the head is that of the first.
-    density = rigid.volume(own.volumes["density"], fixed.grid, fixed.volumes["density"])
-    image = averaged(source.volume, fixed.grid) if shared else rigid.volume(own.volumes["t1gd"], fixed.grid, None)
-    volumes = {"t1gd": image, "density": density}
-    entry["registration"] = {"method": "none: one frame of reference"} if shared else rigid.described()
-    found = {name: entry["structures"][name]["origin"] for name in structures}
-    return Epoch(day, volumes, structures), {**entry, "structures": _listed(structures, found)}
+    image = averaged(source.volume, fixed.grid if shared else own)
+    rigid = Rigid.still() if shared else registered(fixed, image, folder)
+    kept = {name: s for name, s in fixed.structures.items() if name not in LESION}
+    given = {name: rigid.structure(onto(s, own, name), fixed.grid) for name, s in source.given.items()}
+    if lost := [name for name, structure in given.items() if structure.is_empty]:
+        raise InputError(folder, f"day {day:g}", f"does not lie on the head of the first day: {', '.join(lost)}")
+    density = fixed.volumes["density"]
+    if source.density is not None:
+        density = rigid.volume(averaged(source.density, own), fixed.grid, beyond=density)
+    volumes = {"t1gd": image if shared else rigid.volume(image, fixed.grid, beyond=None), "density": density}
+    structures = {**kept, **given}
+    entry = {
+        **_described(day, source),
+        "registration": {"method": "none: one frame of reference"} if shared else rigid.described(),
+        "structures": _listed(structures, {n: "given" if n in given else "of the first day" for n in structures}),
+    }
+    return Epoch(day, volumes, structures), entry
+
+
+def _described(day: float, source: _Source) -> dict[str, Any]:
+    """Return what the record tells of the images of a day."""
+    return {
+        "day": day,
+        "source": {**source.facts, "files": len(source.files)},
+        "image": {
+            "shape": list(source.image.grid.shape),
+            "spacing_mm": list(source.image.grid.spacing_mm),
+            "resampled": source.image.resampled,
+            "obliquity_deg": round(source.image.obliquity_deg, 4),
+        },
+    }
 
 
 def _listed(structures: Mapping[str, Structure], found: Mapping[str, str]) -> dict[str, dict[str, Any]]:

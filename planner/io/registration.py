@@ -8,6 +8,7 @@ import numpy as np
 
 from phantoms.grid import Grid
 from phantoms.patient import Epoch
+from phantoms.resampling import averaged
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.treatment.errors import InputError
@@ -91,11 +92,12 @@ class Rigid:
         }
 
 
-def registered(first: Epoch, other: Epoch, source: Path) -> Rigid:
+def registered(first: Epoch, other: Volume, source: Path) -> Rigid:
     """Return the rigid motion of the head from the first day to another, by their T1-weighted images.
 
-    Euler angles about the middle of the brain, mutual information (Mattes 2003, IEEE Trans Med Imaging 22:120) in the
-    skull and brain of the first day, from coarse to fine. One thread and a fixed seed: the same bits every time.
+    Euler angles, from where the images have their centres of mass; mutual information (Mattes 2003, IEEE Trans Med
+    Imaging 22:120) in the skull and brain of the first day, from coarse to fine. One thread and a fixed seed: the same
+    bits every time.
 
     Raises
     ------
@@ -104,11 +106,8 @@ def registered(first: Epoch, other: Epoch, source: Path) -> Rigid:
     """
     import SimpleITK
 
-    fixed, moving, mask = (_image(volume) for volume in (first.volumes["t1gd"], other.volumes["t1gd"], _skull(first)))
-    transform = SimpleITK.Euler3DTransform()
+    fixed, moving, mask = (_image(volume) for volume in (first.volumes["t1gd"], other, _skull(first)))
     middle = first.structures["intracranial"].centroid_mm
-    transform.SetCenter(middle.tolist())
-    transform.SetTranslation((other.structures["intracranial"].centroid_mm - middle).tolist())
     method = SimpleITK.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricFixedMask(SimpleITK.Cast(mask > 0.5, SimpleITK.sitkUInt8))
@@ -120,8 +119,11 @@ def registered(first: Epoch, other: Epoch, source: Path) -> Rigid:
     method.SetShrinkFactorsPerLevel(_SHRINK)
     method.SetSmoothingSigmasPerLevel(_SMOOTH_MM)
     method.SetNumberOfThreads(1)
-    method.SetInitialTransform(transform, inPlace=True)
+    still, moments = SimpleITK.Euler3DTransform(), SimpleITK.CenteredTransformInitializerFilter.MOMENTS
     try:
+        start = SimpleITK.CenteredTransformInitializer(fixed, moving, still, moments)
+        transform = SimpleITK.Euler3DTransform(start)
+        method.SetInitialTransform(transform, inPlace=True)
         method.Execute(fixed, moving)
     except RuntimeError as error:
         raise InputError(source, "registration", str(error).strip().splitlines()[-1]) from None
@@ -152,7 +154,7 @@ def _image(volume: Volume) -> Any:
     grid = volume.grid
     if grid.spacing_mm[0] < _SPACING_MM:
         grid = Grid.covering(grid.low_mm.tolist(), grid.high_mm.tolist(), _SPACING_MM)
-    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(volume.on(grid).data.transpose(2, 1, 0)))
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(averaged(volume, grid).data.transpose(2, 1, 0)))
     image.SetSpacing(grid.spacing_mm)
     image.SetOrigin(grid.origin_mm)
     return image
