@@ -221,6 +221,8 @@ def _facts(patient: Patient, course: MeasuredCourse) -> dict[str, float | str]:
         "site": "left" if course.lesion.centre_mm[0] > 0 else "right",
         "days": ", ".join(f"{epoch.day:g}" for epoch in patient.epochs),
         **{f"tumour_{axis}_mm": place for axis, place in zip("xyz", course.lesion.centre_mm, strict=True)},
-        **{f"measured_day_{wall.day:g}_cc": wall.volume_cc for wall in course.walls},
+        "measured": ", ".join(f"{wall.volume_cc:.2f} cc on day {wall.day:g}" for wall in course.walls),
+        "cavity_initial_cc": course.volume_cc(0.0),
+        "cavity_day20_cc": course.volume_cc(20.0),
     }
     return {**told, "tumour_volume_cc": before[-1].volume_cc} if before else told

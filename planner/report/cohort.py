@@ -21,6 +21,7 @@ _COLUMNS = (
     ("histology", "Histology", ""),
     ("source", "From", ""),
     ("days", "Days imaged", ""),
+    ("measured", "Contoured", ""),
     ("tumour_volume_cc", "Tumour", "cc"),
     ("cavity_initial_cc", "Cavity, day 0", "cc"),
     ("cavity_day20_cc", "Cavity, day 20", "cc"),

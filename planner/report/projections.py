@@ -91,8 +91,9 @@ def _view(
     spots = []
     for patient, known in facts.items():
         centre = [float(known[f"tumour_{axis}_mm"]) for axis in "xyz"]
-        radius = 10.0 * math.pow(3.0 * float(known.get("tumour_volume_cc", 1.0)) / (4.0 * math.pi), 1 / 3)
-        told = f"{patient}: {figure(float(known.get('tumour_volume_cc', math.nan)), 'cc')}"
+        volume = float(known.get("tumour_volume_cc", known.get("cavity_initial_cc", 1.0)))
+        radius = 10.0 * math.pow(3.0 * volume / (4.0 * math.pi), 1 / 3)
+        told = f"{patient}: {figure(volume, 'cc')}"
         told += "".join(f", {known[key]}" for key in ("site", "histology") if key in known)
         spots.append(Spot(patient, *place(centre[across], centre[down]), round(radius, 1), told))
     return View(name, left, _extent(grid, across), (letters[0], letters[1]), tuple(outlines), tuple(spots))
