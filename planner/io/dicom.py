@@ -148,7 +148,7 @@ def read_series(folder: Path, series: str | None = None) -> Series:
 
 
 def series_by_date(folder: Path) -> list[tuple[float, str]]:
-    """Return days since the first and UID of the series in a folder, if it holds one of each of several dates.
+    """Return days since the first and UID of the MR series in a folder, if it holds one of each of several dates.
 
     Dates are of acquisition, else of series or study; they are compared and not kept.
 
@@ -159,14 +159,16 @@ def series_by_date(folder: Path) -> list[tuple[float, str]]:
     """
     dated: dict[datetime, str] = {}
     for uid, images in _groups(dicom_files(folder)).items():
-        told = (code(images[0][1], keyword) for keyword in _DATES)
-        with suppress(ValueError):
-            day = datetime.strptime(next((date for date in told if date), ""), "%Y%m%d")
-            if day in dated:
-                return []
-            dated[day] = uid
+        if code(images[0][1], "Modality") != "MR":
             continue
-        return []
+        told = (code(images[0][1], keyword) for keyword in _DATES)
+        try:
+            day = datetime.strptime(next((date for date in told if date), ""), "%Y%m%d")
+        except ValueError:
+            return []
+        if day in dated:
+            return []
+        dated[day] = uid
     return [((day - min(dated)).days, uid) for day, uid in sorted(dated.items())]
 
 
