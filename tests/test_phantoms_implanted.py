@@ -105,3 +105,14 @@ def test_a_centre_outside_the_brain_is_refused(base):
     for centre in ((56.0, 0.0, 0.0), (500.0, 0.0, 0.0)):
         with pytest.raises(ValueError, match="outside the brain"):
             implant(base, centre, 8.0, 1)
+
+
+def test_oedema_darkens_by_a_factor_and_keeps_the_grain(anatomy, base):
+    real, data = base.volumes["t1gd"].data, anatomy.epoch(-1.0).volumes["t1gd"].data
+    regions = anatomy.course.regions(GRID, -1.0)
+    inside = regions["oedema"].on(GRID) > 0.999
+    inside &= ~binary_dilation(regions["tumour"].on(GRID) > 0, iterations=2)
+    assert inside.sum() > 200
+    assert 0.6 < np.median(data[inside]) / np.median(real[inside]) < 0.95
+    step = np.diff(data, axis=0)[inside[1:] & inside[:-1]]
+    assert step.std() > 0.5 * np.diff(real, axis=0)[inside[1:] & inside[:-1]].std()

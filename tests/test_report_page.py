@@ -151,13 +151,15 @@ def test_limits_of_validity_are_those_of_the_study(findings: Findings) -> None:
     plain = text(findings)
     assert "computed by pencil 0.1.0." in plain and "The cavity changes" in plain and "the generator varies" in plain
     assert "added in place" not in plain
-    spec = {**findings.study["spec"], "cohort": {"kind": "imported"}}
+    spec = {**findings.study["spec"], "cohort": {"kind": "imported", "lesions": [{}]}}
     cases = tuple(
         replace(case, steps=case.steps[1:], facts={**case.facts, "plan": {**case.facts["plan"], "deliveries": 3}})
         for case in findings.cases
     )
     other = text(replace(findings, study={**findings.study, "spec": spec}, cases=cases))
     assert "The cavity changes" not in other and "one head" in other and "added in place" in other
+    alone = {**spec, "cohort": {"kind": "imported", "lesions": []}}
+    assert "The patient is one real head" in text(replace(findings, study={**findings.study, "spec": alone}))
 
 
 def test_medians_and_differences_are_those_of_the_records(html: str, findings: Findings) -> None:
