@@ -121,7 +121,7 @@ def cerebellum(frame: Frame) -> Shape:
 
 def medullary_core(frame: Frame) -> Shape:
     """Return the white matter of the cerebellum without its branches."""
-    lobes = [frame.ball((side * 21, 33, -13), (15, 12, 7)) for side in SIDES.values()]
+    lobes = [frame.ball((side * 23, 34, -13), (18, 15, 9)) for side in SIDES.values()]
     return union(*lobes, frame.rod((-19, 26, -13), (19, 26, -13), 5), width=6.0)
 
 
@@ -203,6 +203,19 @@ def cochlea(frame: Frame, side: float) -> Shape:
 def auditory_canal(frame: Frame, side: float) -> Shape:
     """Return the internal auditory canal of one side."""
     return frame.rod((side * 9, 4, -16), (side * 18, 4, -17), 2.6)
+
+
+def eloquent_areas(frame: Frame) -> dict[str, Shape]:
+    """Return the eloquent areas of Sawaya 1998 by name; speech on the left, places those of an average brain."""
+    strip = [(5, 8, 90), (30, 4, 80), (50, -2, 60), (60, -8, 36)]
+    return {
+        "sensorimotor": union(*(frame.path(mirrored(strip, side), 8.0) for side in SIDES.values())),
+        "speech": frame.ball((54, -38, 24), (12, 12, 11)) | frame.ball((57, 28, 26), (12, 15, 11)),
+        "visual": union(*(frame.ball((side * 9, 68, 18), (9, 14, 12)) for side in SIDES.values())),
+        "deep nuclei": deep_nuclei(frame) | capsule_internal(frame),
+        "brainstem": brainstem(frame),
+        "dentate": union(*(frame.ball((side * 14, 32, -14), (4.5, 7, 4)) for side in SIDES.values())),
+    }
 
 
 def compartment(frame: Frame, inner: Shape, side: float, supratentorial: bool) -> Shape:

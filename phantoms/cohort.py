@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from phantoms import brain, lesion, mri, skull
+from phantoms import brain, lesion, mri
 from phantoms.canvas import Canvas
 from phantoms.cited import Cited
 from phantoms.course import SurgicalCourse
@@ -16,8 +16,10 @@ from phantoms.grid import Grid
 from phantoms.head import Background, Head, field_of_view, painted
 from phantoms.noise import Noise
 from phantoms.patient import Epoch
+from phantoms.resection import TECHNIQUES, Resection
 from phantoms.scanner import Scanner
-from phantoms.shapes import Shape, occupancy
+from phantoms.shapes import occupancy
+from phantoms.site import Site
 from phantoms.structure import Role, Structure
 from phantoms.tissue import TISSUES, blood_shares
 from phantoms.volume import Quantity, Volume
@@ -61,6 +63,8 @@ class CohortSpec:
         Share of patients in whom tumour is left behind.
     cerebellar_fraction : float
         Share of lesions below the tentorium.
+    resection : str
+        ``minimal`` along the tumour's edge, or ``free_margin`` where no eloquent area is at stake.
     images : tuple of str
         MR volumes of an epoch: of ``t1gd``, ``t2``, ``flair``, ``t1``.
     t1_sequence : str
@@ -86,6 +90,7 @@ class CohortSpec:
     tumour_max_cc: float = lesion.VOLUME_RANGE_CC[1].value
     residual_fraction: float = RESIDUAL_FRACTION.value
     cerebellar_fraction: float = CEREBELLAR_FRACTION.value
+    resection: str = "minimal"
     images: tuple[str, ...] = IMAGES
     t1_sequence: str = "mprage"
     slice_mm: float = 0.0
@@ -101,6 +106,8 @@ class CohortSpec:
             raise ValueError(f"images = {self.images} must be some of {', '.join(mri.SEQUENCES)}")
         if self.t1_sequence not in mri.T1_SEQUENCES:
             raise ValueError(f"t1_sequence = {self.t1_sequence} must be one of {', '.join(mri.T1_SEQUENCES)}")
+        if self.resection not in TECHNIQUES:
+            raise ValueError(f"resection = {self.resection} must be one of {', '.join(TECHNIQUES)}")
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, str | tuple):
@@ -129,6 +136,7 @@ class SyntheticAnatomy:
     facts : dict of str to (float or str)
     grid : Grid
     head : Head
+    site : Site
     course : SurgicalCourse
     craniotomy : Craniotomy
     flow : TissueFlow
@@ -147,18 +155,26 @@ class SyntheticAnatomy:
         volume = lesion.draw_volume_cc(
             of_lesion, spec.tumour_median_cc, spec.tumour_sigma, (spec.tumour_min_cc, spec.tumour_max_cc)
         )
-        self._below = bool(of_lesion.random() < spec.cerebellar_fraction)
-        centre, entry = _draw_site(of_lesion, self.head, volume, self._below)
-        tumour = lesion.Lesion.draw(of_lesion, (float(centre[0]), float(centre[1]), float(centre[2])), volume)
-        within = self._room(centre)
-        self.course = SurgicalCourse.draw(of_course, tumour, entry.tolist(), within, spec.residual_fraction)
+        self.site = Site.draw(of_lesion, self.head, volume, bool(of_lesion.random() < spec.cerebellar_fraction))
+        x, y, z = self.site.centre_mm.tolist()
+        tumour = lesion.Lesion.draw(of_lesion, (x, y, z), volume)
+        about = self.site.facts(self.head, tumour)
+        resection = Resection.of(spec.resection, spec.residual_fraction, float(about["eloquence_grade"]))
+        self.course = SurgicalCourse.draw(of_course, tumour, self.site.entry_mm.tolist(), self._room(), resection)
         self.craniotomy = Craniotomy.of(self.course, self.head.skull_mm)
         self.flow = TissueFlow(self.course)
         self._coil = Noise.draw(of_scanner, self.grid.low_mm.tolist(), self.grid.high_mm.tolist(), 75.0)
         self.scanner = Scanner(
             spec.field_t, spec.snr, spec.slice_mm, spec.motion_mm, spec.gradient_mm, spec.susceptibility
         )
-        self.facts = self._facts()
+        self.facts: dict[str, float | str] = {
+            **about,
+            "free_margin_mm": resection.margin_mm,
+            **self.course.facts,
+            "skull_thickness_mm": self.head.skull_mm,
+            "scalp_thickness_mm": self.head.scalp_mm,
+            "field_t": spec.field_t,
+        }
 
     def epoch(self, day: float, *, images: bool | Collection[str] = True) -> Epoch:
         """Return density, structures and MR volumes on `day`.
@@ -202,24 +218,15 @@ class SyntheticAnatomy:
     def _seed(self, *key: int | np.uint64) -> np.random.SeedSequence:
         return np.random.SeedSequence([self.spec.seed, self.index, *(int(k) for k in key)])
 
-    def _room(self, centre: np.ndarray) -> Structure:
+    def _room(self) -> Structure:
         """Return the space on the lesion's side of the dura about the lesion, which it cannot leave."""
+        centre = self.site.centre_mm
         side = 1.0 if centre[0] > 0 else -1.0
-        shape = brain.compartment(self.head.frame, self.head.vault, side, not self._below)
+        shape = brain.compartment(self.head.frame, self.head.vault, side, not self.site.below)
         window = Grid.covering(
             (centre - _ROOM_MM).tolist(), (centre + _ROOM_MM).tolist(), min(self.spec.spacing_mm, 1.5)
         )
         return Structure("room", Role.SUPPORT, window, occupancy(shape, window))
-
-    def _facts(self) -> dict[str, float | str]:
-        side = "left" if self.course.lesion.centre_mm[0] > 0 else "right"
-        return {
-            "site": f"{'cerebellar' if self._below else 'supratentorial'} {side}",
-            **self.course.facts,
-            "skull_thickness_mm": self.head.skull_mm,
-            "scalp_thickness_mm": self.head.scalp_mm,
-            "field_t": self.spec.field_t,
-        }
 
     @cached_property
     def _signals(self) -> dict[str, dict[str, float]]:
@@ -272,47 +279,3 @@ class SyntheticAnatomy:
         canvas.fill(older[0], blood.occupancy, blood.grid)
         canvas.fill(newer[0], blood.occupancy * np.float32(newer[1]), blood.grid)
         canvas.fill("air", regions["air"].occupancy, regions["air"].grid)
-
-
-def _draw_site(rng: np.random.Generator, head: Head, volume_cc: float, below: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Draw a lesion's centre and the vector from it to the inner skull, mm.
-
-    The nearest edge lies near the grey-white junction, where metastases lodge; the lesion keeps clear of midline and
-    brainstem, and of the skull base, through which no surgeon comes.
-
-    Raises
-    ------
-    ValueError
-        If no place is found, which a head of plausible size and a volume below 60 cc exclude.
-    """
-    frame = head.frame
-    radius = float(np.cbrt(volume_cc * 1000.0 * 3.0 / (4.0 * np.pi)))
-    space = skull.occiput(frame) if below else skull.cranium(frame)
-    low, high = space.bounds
-    stem = brain.brainstem(frame).grown(2.0)
-    for _ in range(20000):
-        point = rng.uniform(low, high)
-        if not below and (point[2] < 22.0 or abs(point[0]) < 0.85 * radius + 3.0):
-            continue
-        if below and (abs(point[0]) < 8.0 or point[1] < 30.0):
-            continue
-        depth = -_distance(head.vault, point)
-        junction = rng.normal(4.0, 2.5)
-        if abs(depth - (0.95 * radius + junction)) > 1.5 or _distance(stem, point) < radius + 2.0:
-            continue
-        from_tent = _distance(skull.posterior_fossa(frame), point) * (-1 if below else 1)
-        if from_tent < 0.9 * radius + (-1.0 if below else 2.0):
-            continue
-        return point, _outward(space, point, depth)
-    raise ValueError(f"no site for a lesion of {volume_cc:.1f} cc")
-
-
-def _distance(shape: Shape, point: np.ndarray) -> float:
-    x, y, z = (np.full((1, 1, 1), v) for v in point)
-    return float(shape.distance(x, y, z).item())
-
-
-def _outward(space: Shape, point: np.ndarray, depth: float) -> np.ndarray:
-    """Return the vector of length `depth` along which the distance to a shape grows fastest."""
-    slope = np.array([_distance(space, point + e) - _distance(space, point - e) for e in np.eye(3)])
-    return slope / np.linalg.norm(slope) * max(depth, 1.0)

@@ -8,10 +8,10 @@ from phantoms.grid import Grid
 from phantoms.noise import Noise
 from phantoms.volume import Quantity, Volume
 
-CORTEX_MM = Cited(2.7, "Fischl 2000: thickness 1-4.5 mm, mean about 2.5 mm; recalled", "assumed")
-SULCUS_MM = Cited(18.0, "sulci are 10-20 mm deep; so that cortex and white matter have their volumes", "assumed")
-SULCUS_SPREAD_MM = Cited(6.0, "as their depth", "assumed")
-DIMPLE_MM = Cited(6.0, "secondary folds of the gyri, shallower than sulci", "assumed")
+CORTEX_MM = Cited(2.3, "Fischl 2000: thickness 1-4.5 mm, mean about 2.5 mm; recalled", "assumed")
+SULCUS_MM = Cited(14.5, "sulci are 10-20 mm deep; so that cortex and white matter have their volumes", "assumed")
+SULCUS_SPREAD_MM = Cited(5.5, "as their depth", "assumed")
+DIMPLE_MM = Cited(3.5, "secondary folds of the gyri, shallower than sulci", "assumed")
 FOLD_KNOT_MM = Cited(5.7, "so that neighbouring sulci lie 9-14 mm apart", "assumed")
 
 # The unfolded surface is followed on voxels of this size, smoothed over the second figure.

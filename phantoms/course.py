@@ -14,6 +14,7 @@ from phantoms.cited import Cited
 from phantoms.dynamics import VolumeLaw, collapsed
 from phantoms.grid import Grid, Triple
 from phantoms.lesion import DOUBLING_DAY, Form, Lesion
+from phantoms.resection import MINIMAL, Resection
 from phantoms.structure import Role, Structure
 
 WALL_CHANGE = Cited(0.09, "Shah 2016: walls progress in 52 % while volumes fall; relative lobe amplitude", "assumed")
@@ -29,6 +30,7 @@ BLOOD_DECAY_DAY = Cited(9.0, "blood products resorb over weeks", "assumed")
 RIM_MM = Cited(1.7, "thin marginal enhancement; thicker and nodular means tumour", "assumed")
 OEDEMA_MM = Cited(11.0, "vasogenic oedema about resected metastases, beyond the tumour's surface", "assumed")
 OEDEMA_DECAY_DAY = Cited(30.0, "oedema resolves within 1-2 months of resection", "assumed")
+OEDEMA_EDGE_MM = Cited(6.0, "oedema fades out over several mm", "assumed")
 TRACT_MM = Cited(4.5, "radius of the corridor on day 0", "assumed")
 TRACT_DECAY_DAY = Cited(35.0, "the corridor closes with the cavity", "assumed")
 RESIDUAL_LIMIT_CC = Cited(40.0, "untreated regrowth slows well before it fills the head", "assumed")
@@ -78,6 +80,8 @@ class SurgicalCourse:
         Reach of the oedema by direction.
     within : Structure or None
         What lesion and cavity may occupy (their side of the intracranial space); volumes are kept when it cuts them.
+    taken : float
+        Volume that was resected against that of the tumour.
     """
 
     lesion: Lesion
@@ -91,6 +95,7 @@ class SurgicalCourse:
     nodules: tuple[Nodule, ...]
     halo: Form
     within: Structure | None = None
+    taken: float = 1.0
 
     @classmethod
     def draw(
@@ -99,7 +104,7 @@ class SurgicalCourse:
         lesion: Lesion,
         entry: Sequence[float],
         within: Structure | None = None,
-        residual_fraction: float = 0.3,
+        resection: Resection = MINIMAL,
     ) -> "SurgicalCourse":
         """Draw a course.
 
@@ -111,10 +116,9 @@ class SurgicalCourse:
             Vector, mm, from the lesion's centre to the inner skull at the craniotomy.
         within : Structure, optional
             What lesion and cavity may occupy.
-        residual_fraction : float
-            Probability that tumour was left behind.
+        resection : Resection
         """
-        law = VolumeLaw.draw(rng, lesion.volume_cc)
+        law = VolumeLaw.draw(rng, resection.taken_cc(lesion))
         wall = (
             WALL_CHANGE.value
             * np.sqrt(2.0 / len(lesion.form.amplitudes))
@@ -123,7 +127,7 @@ class SurgicalCourse:
         shift = SHIFT_MM.value * rng.standard_normal((2, 3)) * np.array([[0.5], [1.0]])
         doubling = DOUBLING_DAY[lesion.histology].value * float(np.exp(DOUBLING_SIGMA.value * rng.standard_normal()))
         # Drawn also for complete resections, so that the fraction of a study does not change the other draws.
-        left_behind = float(rng.random()) < residual_fraction
+        left_behind = float(rng.random()) < resection.residual_fraction
         residual = RESIDUAL_MEDIAN_CC.value * float(np.exp(RESIDUAL_SIGMA.value * rng.standard_normal()))
         residual = min(residual, 0.15 * lesion.volume_cc)
         vector = np.asarray(entry, float)
@@ -141,6 +145,7 @@ class SurgicalCourse:
             _draw_nodules(rng, unit),
             Form.draw(rng, amplitude=0.35),
             within,
+            resection.taken_cc(lesion) / lesion.volume_cc,
         )
 
     @property
@@ -153,6 +158,8 @@ class SurgicalCourse:
             **{f"tumour_{axis}_mm": place for axis, place in zip("xyz", lesion.centre_mm, strict=True)},
             "cavity_initial_cc": self.volume_cc(0.0),
             "cavity_day20_cc": self.volume_cc(20.0),
+            "extent_of_resection": "subtotal" if self.residual_cc > 0 else "gross total",
+            "resected_cc": self.taken * lesion.volume_cc,
             "residual_initial_cc": self.residual_cc,
             "residual_doubling_day": self.doubling_day,
         }
@@ -162,6 +169,10 @@ class SurgicalCourse:
         if day < 0:
             return self.lesion.volume_cc * 2.0 ** (day / self.doubling_day)
         return float(self.law.cc(day))
+
+    def bed_cc(self, day: float) -> float:
+        """Return the volume, cm3, whose wall the tissue that stays follows: before surgery what will be resected."""
+        return self.volume_cc(day) * (self.taken if day < 0 else 1.0)
 
     def residual_volume_cc(self, day: float) -> float:
         """Return the volume, cm3, of residual tumour: 0 before surgery and after a complete resection.
@@ -340,7 +351,8 @@ class _Bed:
         form = self.course.form(self.day)
         wall = np.float32(self.scale) * patch.radius(form)
         distance = patch.length - wall
-        halo = patch.covered(distance - np.float32(reach) * patch.radius(self.course.halo))
+        beyond = distance - np.float32(reach) * patch.radius(self.course.halo)
+        halo = patch.covered(beyond / np.float32(OEDEMA_EDGE_MM.value))
         return patch.structure(name, Role.SUPPORT, np.maximum(halo - patch.covered(distance), 0.0), self.grid)
 
     def _cavity_on(self, patch: Patch) -> np.ndarray:

@@ -119,7 +119,7 @@ class TissueFlow:
             course = self.course
             form, centre = course.form(day), course.centre_mm(day)
             around = Grid.covering(self.centre_mm, self.centre_mm, _SOLVE_MM)
-            _, _, scale = fitted_patch(around, centre, form, course.volume_cc(day), course.within)
+            _, _, scale = fitted_patch(around, centre, form, course.bed_cc(day), course.within)
             rays = directions().reshape(-1, 3)
             offset = np.asarray(self.centre_mm) - centre
             low, high = np.zeros(len(rays)), np.full(len(rays), REACH_MM.value)

@@ -305,7 +305,7 @@ class _Painter:
         fissure = np.maximum(lobules - 0.25, -9.0 - distance)
         np.minimum(fissure, np.maximum(leaves - 0.12, -7.0 - distance), out=fissure)
         self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
-        branches = np.maximum(4.0 * brain.FOLIUM_MM / 2 - 1.1 - lobules, distance + 6.0)
+        branches = np.maximum(4.0 * brain.FOLIUM_MM / 2 - 1.6 - lobules, distance + 5.0)
         core = np.minimum(sampled(brain.medullary_core(self.frame), window), branches)
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
         self.keep("cerebellum", window, fraction)

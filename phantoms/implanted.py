@@ -19,6 +19,7 @@ from phantoms.grid import Grid, Triple
 from phantoms.lesion import Lesion
 from phantoms.mri import SEQUENCES, palette
 from phantoms.patient import Epoch
+from phantoms.resection import Resection
 from phantoms.structure import Role, Structure
 from phantoms.tissue import TISSUES, blood_shares
 from phantoms.volume import Quantity, Volume
@@ -222,7 +223,7 @@ def implant(
     room = base.structures.get("intracranial", brain)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     lesion = Lesion.draw(rng, centre_mm, volume_cc)
-    course = SurgicalCourse.draw(rng, lesion, to_skull(room, centre_mm).tolist(), room, residual_fraction)
+    course = SurgicalCourse.draw(rng, lesion, to_skull(room, centre_mm).tolist(), room, Resection(residual_fraction))
     return ImplantedAnatomy(base, course, id, course.facts, seed)
 
 

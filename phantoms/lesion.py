@@ -129,6 +129,11 @@ class Lesion:
         return float(np.cbrt(self.volume_cc * 1000.0 * 3.0 / (4.0 * np.pi)))
 
 
+def ball_cc(radius_mm: float) -> float:
+    """Return the volume, cm3, of a ball."""
+    return 4.0 / 3.0 * np.pi * radius_mm**3 / 1000.0
+
+
 def draw_volume_cc(
     rng: np.random.Generator,
     median_cc: float = VOLUME_MEDIAN_CC.value,

@@ -239,7 +239,7 @@ def test_phantom_writes_the_deformation_as_other_tools_read_it(tmp_path: Path, c
     field = SimpleITK.ReadImage(str(tmp_path / "p" / written["file"]))  # turns NIfTI's RAS vectors to LPS
     anatomy = SyntheticAnatomy(CohortSpec(patients=1, seed=4, spacing_mm=4.0), 0)
     centre = np.asarray(anatomy.flow.centre_mm)
-    place = centre + 4.0 * np.round(np.array([18.0, -9.0, 7.0]) / 4.0)
+    place = centre - 4.0 * np.round(22.0 * np.asarray(anatomy.course.entry) / 4.0)  # in the brain, away from the skull
     index = field.TransformPhysicalPointToIndex(place.tolist())
     point = np.array([field.TransformIndexToPhysicalPoint(index)])
     moved, _ = anatomy.flow.moved(point, written["from_day"], written["to_day"])

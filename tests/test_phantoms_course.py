@@ -11,6 +11,7 @@ from phantoms.course import SurgicalCourse
 from phantoms.dynamics import VolumeLaw, collapsed
 from phantoms.grid import Grid
 from phantoms.lesion import Lesion, draw_volume_cc
+from phantoms.resection import Resection
 from phantoms.shapes import Sphere, structure_of
 from phantoms.structure import Role
 
@@ -20,7 +21,7 @@ AFTER = ("cavity", "residual", "rim", "air", "blood", "oedema", "tract")
 def make(seed=1, within=None, residual=1.0, centre=(30.0, -12.0, 41.0)):
     rng = np.random.default_rng(seed)
     tumour = Lesion.draw(rng, centre, draw_volume_cc(rng))
-    return SurgicalCourse.draw(rng, tumour, (18.0, -6.0, 15.0), within, residual)
+    return SurgicalCourse.draw(rng, tumour, (18.0, -6.0, 15.0), within, Resection(residual))
 
 
 def box(spacing, half=62.0, centre=(30.0, -12.0, 41.0)):

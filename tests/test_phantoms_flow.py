@@ -8,6 +8,7 @@ from phantoms.course import SurgicalCourse
 from phantoms.flow import MENINGES_MM, REACH_MM, TissueFlow
 from phantoms.grid import Grid
 from phantoms.lesion import Lesion, draw_volume_cc
+from phantoms.resection import Resection
 from phantoms.shapes import Sphere, structure_of
 from phantoms.structure import Role
 
@@ -23,7 +24,7 @@ def box(spacing, half=66.0):
 def make(seed, within=None):
     rng = np.random.default_rng(seed)
     tumour = Lesion.draw(rng, CENTRE, draw_volume_cc(rng))
-    return SurgicalCourse.draw(rng, tumour, (18.0, -6.0, 15.0), within, 0.0)
+    return SurgicalCourse.draw(rng, tumour, (18.0, -6.0, 15.0), within, Resection(0.0))
 
 
 def ball(radius=40.0, centre=(18.0, -12.0, 36.0)):

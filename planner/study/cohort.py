@@ -73,6 +73,7 @@ class SyntheticCohort(Frozen):
     tumour_max_cc: float = CohortSpec.tumour_max_cc
     residual_fraction: float = CohortSpec.residual_fraction
     cerebellar_fraction: float = CohortSpec.cerebellar_fraction
+    resection: str = CohortSpec.resection
     images: tuple[str, ...] = CohortSpec.images
     t1_sequence: str = CohortSpec.t1_sequence
     slice_mm: float = CohortSpec.slice_mm
