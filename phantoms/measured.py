@@ -19,6 +19,7 @@ from phantoms.implanted import AT_REST, ImplantedAnatomy, to_skull
 from phantoms.lesion import Lesion
 from phantoms.patient import Epoch, Patient
 from phantoms.rays import RayForm, deepest_mm, equal_volume
+from phantoms.resection import Resection
 from phantoms.structure import Structure
 
 # An image made within this many days of the day that is asked for is the truth of that day.
@@ -172,7 +173,7 @@ def measured(patient: Patient, seed: int) -> MeasuredAnatomy:
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     # The draw is of a tumour as large as what was seen; the walls correct its volumes.
     drawn = Lesion.draw(rng, centre, walls[0].volume_cc)
-    course = SurgicalCourse.draw(rng, drawn, to_skull(room, centre).tolist(), room, 0.0)
+    course = SurgicalCourse.draw(rng, drawn, to_skull(room, centre).tolist(), room, Resection(0.0))
     through = MeasuredCourse.through(course, walls)
     return MeasuredAnatomy(tuple(patient.epochs), through, patient.id, _facts(patient, through), seed)
 
