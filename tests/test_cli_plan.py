@@ -103,7 +103,8 @@ def test_its_metrics_are_those_of_its_dose(planned, capsys):
     assert made["modulation_factor_mu_per_cgy"] == pytest.approx(made["mu_per_fraction"] / 1800)
     assert made["delivery_s"] > made["beam_on_s"] > 0 and made["aperture_mean_cm2"] > 1
     moved = found["robustness"]
-    assert len(moved["scenarios"]) == 13
+    assert len(moved["scenarios"]) == 15
+    assert "target" in found["binds"] or "conformity" in found["binds"]
     assert moved["worst_V100_percent"] <= moved["mean_V100_percent"]
     assert {"brain", "brainstem", "gtv", "ptv", "skin"} <= set(found["structures"])
 
@@ -198,3 +199,15 @@ def test_a_density_with_holes_is_refused(files, tmp_path, capsys):
 def test_a_folder_that_is_no_plan_is_refused(tmp_path, capsys):
     status, _, err = lacuna(capsys, "plan-check", tmp_path)
     assert status == 4 and "plan.json" in err
+
+
+def test_a_robust_plan_covers_the_target_in_the_worst_scenario(files, tmp_path, capsys):
+    told = {}
+    for robust in ("none", "worst"):
+        status, out, _ = lacuna(capsys, *words(files, tmp_path / robust, robust=robust), "--json")
+        assert status == 0
+        told[robust] = json.loads(out)
+        assert json.loads((tmp_path / robust / "plan.json").read_text())["facts"]["robust"] == robust
+    assert told["none"]["worst_V100_percent"] < 98 < told["worst"]["worst_V100_percent"]
+    assert told["none"]["brain_V12_cc"] < told["worst"]["brain_V12_cc"]
+    assert lacuna(capsys, *words(files, tmp_path / "other", robust="somewhat"))[0] == 2

@@ -16,7 +16,7 @@ GRID = Grid.covering((-40, -40, -40), (40, 40, 40), 2.0)
 SETUP = library.load("scenarios", "setup", ScenarioSet)
 
 
-def only(shifts=(), rotations=()) -> ScenarioSet:
+def only(shifts=(), rotations=(), dilations=()) -> ScenarioSet:
     def held(constant, value):
         return constant.model_copy(update={"value": tuple(value)})
 
@@ -24,6 +24,7 @@ def only(shifts=(), rotations=()) -> ScenarioSet:
         update={
             "shifts_mm": held(SETUP.shifts_mm, shifts),
             "rotations_deg": held(SETUP.rotations_deg, rotations),
+            "dilations_percent": held(SETUP.dilations_percent, dilations),
         }
     )
 
@@ -61,9 +62,19 @@ def test_a_rotation_about_another_point_is_a_shift_of_the_ball():
     assert found.scenarios[0].d98_gy == pytest.approx(found.nominal.d98_gy + 0.5 * 50 * np.sin(np.radians(2)), abs=0.03)
 
 
+def test_a_dilation_stretches_the_dose_about_the_isocentre():
+    # 50 mm beside the isocentre a dose that is 2 % larger lies 1 mm further out: a slope along x is flatter by that.
+    about = (CENTRE[0] - 50.0, CENTRE[1], CENTRE[2])
+    found = robustness(slope(0), TARGET, 20.0, about, only(dilations=[2.0]))
+    assert found.scenarios[0].d98_gy == pytest.approx(found.nominal.d98_gy + 0.5 * (50.0 - 50.0 / 1.02), abs=0.12)
+    nothing = robustness(slope(0), TARGET, 20.0, about, only(dilations=[0.0]))
+    assert nothing.scenarios[0].d98_gy == pytest.approx(nothing.nominal.d98_gy, abs=1e-4)
+    assert found.scenarios[0].scenario == "dilation +2 %"
+
+
 def test_worst_and_mean():
     found = robustness(slope(0), TARGET, 20.0, CENTRE, SETUP)
-    assert len(found.scenarios) == 12
+    assert len(found.scenarios) == 14
     assert found.worst.scenario == "shift -1, 0, 0 mm"
     d98, v100 = found.mean()
     assert d98 == pytest.approx(found.nominal.d98_gy, abs=0.01) and v100 == pytest.approx(50.0, abs=0.2)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from planner.optimise.fluence import Roughness
-from planner.optimise.objectives import GeneralisedMean, Objective, Overdose, Underdose, VolumeAbove
+from planner.optimise.objectives import GeneralisedMean, Objective, Overdose, OverScenarios, Underdose, VolumeAbove
 from planner.treatment.beam import Beam, BixelGrid
 
 RANDOM = np.random.default_rng(7)
@@ -17,6 +17,8 @@ TERMS = [
     VolumeAbove("V12", INDEX, SHARE, 12.0, 1.0, 5.0),
     GeneralisedMean("mean", INDEX, SHARE, 1.0, 18.0, 0.7),
     GeneralisedMean("gEUD", INDEX, SHARE, 8.0, 18.0, 0.7),
+    OverScenarios("worst", tuple(Underdose("", INDEX[n::3], SHARE[n::3], 18.0, 18.0, 3.0) for n in range(3)), 10.0),
+    OverScenarios("expected", tuple(Underdose("", INDEX[n::3], SHARE[n::3], 18.0, 18.0, 3.0) for n in range(3)), 1.0),
 ]
 
 
@@ -46,6 +48,35 @@ def test_values_by_hand():
     assert GeneralisedMean("", two, half, 1.0, 20.0, 3.0).evaluate(dose, np.zeros(2)) == pytest.approx(3.0)
     # A sigmoid is one half at its level, and tends to the volume above it when it is narrow.
     assert VolumeAbove("", two, half, 16.0, 1e-3, 1.0).evaluate(dose, np.zeros(2)) == pytest.approx(0.25 + 0.5)
+
+
+def test_scenarios_are_averaged_or_tend_to_the_worst():
+    terms = tuple(Underdose("", np.array([n]), np.ones(1), 20.0, 20.0, 1.0) for n in range(3))
+    dose = np.array([20.0, 18.0, 16.0])
+    each = np.array([0.0, 0.1**2, 0.2**2])
+
+    def value(power):
+        return OverScenarios("", terms, power).evaluate(dose, np.zeros(3))
+
+    assert value(1.0) == pytest.approx(each.mean())
+    assert value(10.0) == pytest.approx(np.mean(each**10) ** 0.1)
+    assert value(1000.0) == pytest.approx(each.max(), rel=2e-3)
+    alike = OverScenarios("", (terms[2], terms[2]), 10.0)
+    slope, once = np.zeros(3), np.zeros(3)
+    assert alike.evaluate(dose, slope) == pytest.approx(terms[2].evaluate(dose, once))
+    np.testing.assert_allclose(slope, once)
+    unmoved = np.zeros(3)
+    assert OverScenarios("", terms, 10.0).evaluate(np.full(3, 25.0), unmoved) == 0 and not unmoved.any()
+
+
+def test_what_binds_is_told_by_its_part_of_the_objective():
+    point = np.array([0]), np.ones(1)
+    terms = [
+        Underdose(name, *point, level, 20.0, 1.0) for name, level in (("met", 10.0), ("small", 16.0), ("large", 18.0))
+    ]
+    terms.append(Underdose("hardly", *point, 15.02, 20.0, 1.0))
+    assert Objective(terms).binding(np.array([15.0])) == "large 90 %, small 10 %"
+    assert Objective(terms).binding(np.array([30.0])) == ""
 
 
 def test_a_satisfied_goal_costs_nothing():

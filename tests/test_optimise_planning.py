@@ -110,9 +110,9 @@ def test_normalisation_to_an_isodose():
     r = request()
     how = Normalisation(kind="isodose", percent=70)
     other = make_plan(request(objectives=r.objectives.model_copy(update={"normalisation": constant(how)})), ENGINE)
-    inside = other.targets["ptv"]
     assert 18.0 / other.dose.volume.data.max() == pytest.approx(0.7, rel=0.03)
-    assert normalisation_factor(other.dose.volume, inside, RX, how) == pytest.approx(1.0, rel=1e-4)
+    asked = request(objectives=r.objectives.model_copy(update={"normalisation": constant(how)}))
+    assert normalisation_factor(other.dose.volume, asked) == pytest.approx(1.0, rel=1e-4)
 
 
 def test_dose_to_volume():
@@ -127,9 +127,10 @@ def test_coverage_normalisation_on_a_known_dose():
     grid = Grid.covering([-20] * 3, [20] * 3, 2.0)
     radius = np.linalg.norm(np.moveaxis(np.indices(grid.shape), 0, -1) * 2.0 + grid.origin_mm, axis=-1)
     dose = Volume(grid, 40 - radius, Quantity.DOSE)
-    factor = normalisation_factor(
-        dose, ball("ptv", grid, (0, 0, 0), 15).cropped(), RX, Normalisation(kind="coverage", percent=99)
-    )
+    how = constant(Normalisation(kind="coverage", percent=99))
+    objectives = template().model_copy(update={"normalisation": how})
+    target = ball("ptv", grid, (0, 0, 0), 15).cropped()
+    factor = normalisation_factor(dose, request(objectives=objectives, targets={"ptv": target}))
     assert 18 / factor == pytest.approx(40 - 15 * 0.99 ** (1 / 3), abs=0.15)
 
 

@@ -152,6 +152,24 @@ def test_patients_are_drawn_the_same_way_in_every_strategy():
     assert truth.structures["brain"] is practice("delayed", 1).contoured(truth, 0).structures["brain"]
 
 
+@pytest.mark.parametrize(("apertures", "maker"), [(False, "make_plan"), (True, "make_deliverable")])
+def test_a_strategy_may_ask_for_robust_plans(monkeypatch, apertures, maker):
+    class Asked(Exception):  # noqa: N818 - carries what was asked, and is no error
+        pass
+
+    def made(request, *_, **__):
+        raise Asked(request.robust)
+
+    monkeypatch.setattr(f"planner.timeline.practice.{maker}", made)
+    usual = practice("delayed", 1)
+    strategy = usual.arm.strategy.model_copy(update={"robust": "worst"})
+    robust = replace(usual, arm=replace(usual.arm, strategy=strategy))
+    belief = BallAnatomy().epoch(3.0)
+    for one, asked in ((usual, "none"), (robust, "worst")):
+        with pytest.raises(Asked, match=asked):
+            replace(one, apertures=apertures).plan_on(belief)
+
+
 def test_dates_of_a_patient_have_the_same_place_in_their_ranges():
     """The quantile is the patient's own: who comes early to one image comes early to the other."""
     state = State(day=0.0, anatomy=BallAnatomy())

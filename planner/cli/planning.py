@@ -1,9 +1,18 @@
 """The commands ``plan`` and ``plan-check``."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class RobustChoice(StrEnum):
+    """What a plan is optimised for; see `planner.treatment.scenario`."""
+
+    NONE = "none"
+    EXPECTED = "expected"
+    WORST = "worst"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,6 +56,9 @@ def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
     ignore_field: Annotated[
         bool, typer.Option("--ignore-field", help="Plan as if there were no magnetic field; the plan says so.")
     ] = False,
+    robust: Annotated[
+        RobustChoice, typer.Option("--robust", help="Optimise coverage over setup scenarios: their mean or the worst.")
+    ] = RobustChoice.NONE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Plan one case from files of any origin: a delivery that the machine can carry out, its dose, metrics, pictures.
@@ -76,6 +88,7 @@ def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
         uncertainty_percent=uncertainty_percent,
         seed=seed,
         ignore_field=ignore_field,
+        robust=robust.value,
     )
     show(plan_case(inputs, wanted, out), as_json)
 

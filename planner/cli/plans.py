@@ -31,6 +31,7 @@ from planner.treatment.machine import Machine
 from planner.treatment.objective import ObjectiveTemplate
 from planner.treatment.plan import Plan
 from planner.treatment.prescription import Prescription
+from planner.treatment.scenario import Robust
 from planner.treatment.technique import TechniqueSpec
 
 USUAL_ENGINE, ENGINE_IN_FIELD, OPTIMISER_ENGINE = "cone", "monte_carlo", "pencil"
@@ -55,6 +56,8 @@ class Wanted:
         Of Monte Carlo, in the target.
     seed : int
     ignore_field : bool
+    robust : str
+        ``none``, ``expected`` or ``worst``.
     """
 
     machine: str
@@ -66,6 +69,7 @@ class Wanted:
     uncertainty_percent: float = 1.0
     seed: int = 1
     ignore_field: bool = False
+    robust: Robust = "none"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +104,7 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
     case = read_case(inputs, 0.0 if Capability.REFERENCE in names.engine.can else THINNEST_IN_BODY)
     with _progress(f"{wanted.technique} on {wanted.machine}") as tell:
         plan, delivery = make_deliverable(
-            _request(case, names), names.engine, tell, fast=names.fast, corrector=names.corrector
+            _request(case, names, wanted.robust), names.engine, tell, fast=names.fast, corrector=names.corrector
         )
     plan = replace(plan, dose=in_body(plan.dose, case.structures["external"]))
     planned = Planned(delivery, names.machine, names.prescription, plan.dose.volume, case.structures, case.targets)
@@ -111,6 +115,7 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
     found = figures(quality, wanted.dose_gy, wanted.fractions)
     with plan_folder(out) as folder:
         write_plan(folder, saved)
+        found["binds"] = plan.facts["binds"]
         write_metrics(folder, {**found, "provenance": saved.about.provenance.model_dump(mode="json")})
         write_plan_page(folder, Shown(saved, names.machine, quality, histograms))
     return {"folder": str(out), "wall_s": wall_s, **_told(quality)}
@@ -271,7 +276,7 @@ def _seeded(engine: Engine, seed: int) -> Engine:
     return replace(engine, effort=replace(engine.effort, seed=seed)) if isinstance(engine, MonteCarlo) else engine
 
 
-def _request(case: PlanCase, names: _Resolved) -> PlanRequest:
+def _request(case: PlanCase, names: _Resolved, robust: Robust) -> PlanRequest:
     return PlanRequest(
         day=0.0,
         density=case.density,
@@ -283,6 +288,7 @@ def _request(case: PlanCase, names: _Resolved) -> PlanRequest:
         prescription=names.prescription,
         ignore_field=names.ignore_field,
         effort=Effort(corrections=0 if names.engine is names.fast else 1),
+        robust=robust,
     )
 
 

@@ -55,6 +55,12 @@ DEFINITIONS: dict[str, Definition] = {
         "HyTEC brain; Milano et al. 2021, Int J Radiat Oncol Biol Phys 110:68",
     ),
     "V3_cc": Definition("Skin is the shell of stated thickness inside the external contour.", "Seravalli et al. 2023"),
+    "setup_worst_V100_percent": Definition(
+        "V100 in the worst of the setup scenarios: the dose moved as a whole against the target.",
+        "planner/library/scenarios",
+    ),
+    "setup_mean_V100_percent": Definition("V100, mean over the setup scenarios.", "planner/library/scenarios"),
+    "setup_worst_D98_gy": Definition("Lowest D98 in any of the setup scenarios.", "planner/library/scenarios"),
     "mu_per_fraction": Definition("Monitor units of one fraction.", "this software"),
     "modulation_factor": Definition(
         "Monitor units of a fraction / prescribed dose of a fraction in cGy.", "this software"

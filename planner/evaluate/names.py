@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from phantoms.structure import Role
 from planner.evaluate import metrics
 from planner.evaluate.plan_quality import DELIVERY_UNITS
+from planner.evaluate.robustness import SETUP_UNITS
 from planner.treatment.limits import Limits
 
 _TARGETS = ("gtv", "ctv", "ptv")
@@ -25,6 +26,7 @@ def metric_names(
         Whether deliveries are measured as well: metrics of ``delivery``.
     """
     found: dict[str, list[str]] = {name: [*metrics.DOSE_NAMES, *metrics.TARGET_NAMES] for name in _TARGETS}
+    found["gtv"] += SETUP_UNITS
     for name in metrics.TRUTHS:
         if name in structures:
             found[name] = [*metrics.DOSE_NAMES, *(_rims() if name in metrics.RIMMED else ())]

@@ -15,10 +15,10 @@ from planner.evaluate.robustness import Robustness, robustness
 from planner.treatment.delivery import Delivery
 from planner.treatment.machine import Machine
 from planner.treatment.prescription import Prescription
-from planner.treatment.scenario import ScenarioSet
+from planner.treatment.scenario import SETUP, ScenarioSet
 from planner.treatment.timing import TimingRules
 
-SCENARIOS, TIMING = "setup", "standard"
+TIMING = "standard"
 DELIVERY_UNITS = {
     "mu_per_fraction": "MU",
     "modulation_factor": "MU/cGy",
@@ -139,7 +139,7 @@ def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> P
     limits = limits_for(prescription.fractions)
     moved = None
     if scenarios:
-        chosen = library.load("scenarios", SCENARIOS, ScenarioSet)
+        chosen = library.load("scenarios", SETUP, ScenarioSet)
         isocentre = plan.delivery.beams[0].isocentre_mm
         moved = robustness(plan.dose, plan.targets["gtv"], prescription.dose_gy, isocentre, chosen)
     return PlanQuality(

@@ -1,20 +1,16 @@
-"""Coverage under setup errors: the dose moved rigidly against the anatomy, scenario by scenario.
+"""Coverage under setup errors and errors of geometry: the dose moved against the anatomy, scenario by scenario."""
 
-The dose moves as a whole: in a head, where density hardly changes over a millimetre, that is what the anatomy sees
-when it lies askew (static dose cloud approximation).
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
+from planner import library
 from planner.evaluate.dvh import dose_at, dvh
-from planner.treatment.scenario import ScenarioSet
+from planner.evaluate.metrics import Metric
+from planner.treatment.scenario import NOMINAL, SETUP, Movement, ScenarioSet
 
 # Spacing of the window that the moved dose is read on: finer than a dose grid, so that reading it again adds little.
 _FINEST_MM = 1.0
@@ -27,7 +23,7 @@ class Coverage:
     Attributes
     ----------
     scenario : str
-        ``nominal``, ``shift 1, 0, 0 mm``, ``rotation 0, 0, -1 deg`` ...
+        Name of the movement.
     d98_gy, v100_percent : float
     """
 
@@ -61,6 +57,19 @@ class Robustness:
         return d98, float(np.mean([c.v100_percent for c in self.scenarios]))
 
 
+SETUP_UNITS = {"setup_worst_V100_percent": "%", "setup_mean_V100_percent": "%", "setup_worst_D98_gy": "Gy"}
+"""Metrics of a target over these scenarios, and their units."""
+
+
+def setup_metrics(
+    dose: Volume, target: Structure, prescription_gy: float, isocentre_mm: tuple[float, float, float]
+) -> list[Metric]:
+    """Return the metrics of a target over the setup scenarios of the library; see `robustness`."""
+    found = robustness(dose, target, prescription_gy, isocentre_mm, library.load("scenarios", SETUP, ScenarioSet))
+    values = (found.worst.v100_percent, found.mean()[1], min(c.d98_gy for c in found.scenarios))
+    return [Metric(target.name, n, v, u) for (n, u), v in zip(SETUP_UNITS.items(), values, strict=True)]
+
+
 def robustness(
     dose: Volume,
     target: Structure,
@@ -77,7 +86,7 @@ def robustness(
     target : Structure
     prescription_gy : float
     isocentre_mm : tuple of 3 float
-        LPS; rotations are about it.
+        LPS; rotations and dilations are about it.
     scenarios : ScenarioSet
 
     Raises
@@ -85,32 +94,19 @@ def robustness(
     ValueError
         If the target is empty or the set holds no scenario.
     """
-    if not scenarios.shifts_mm.value and not scenarios.rotations_deg.value:
+    movements = list(scenarios.movements())
+    if not movements:
         raise ValueError(f"scenario set '{scenarios.name}' holds no scenario")
     window = _window(target, dose)
     centre = np.asarray(isocentre_mm)
-    index = np.stack(np.meshgrid(*window.axes_mm(), indexing="ij"), axis=-1).reshape(-1, 3)
+    points = np.stack(np.meshgrid(*window.axes_mm(), indexing="ij"), axis=-1).reshape(-1, 3)
 
-    def coverage(name: str, turn: Rotation, shift: np.ndarray) -> Coverage:
-        # What now lies at a point was planned for the point that the movement took it from.
-        places = turn.inv().apply(index - shift - centre) + centre
-        moved = Volume(window, dose_at(dose, places).reshape(window.shape), Quantity.DOSE)
-        curve = dvh(moved, target)
-        return Coverage(name, curve.dose_at_volume_percent(98), curve.volume_at_dose_percent(prescription_gy))
+    def coverage(movement: Movement) -> Coverage:
+        there = dose_at(dose, movement.planned_at(points, centre)).reshape(window.shape)
+        curve = dvh(Volume(window, there, Quantity.DOSE), target)
+        return Coverage(movement.name, curve.dose_at_volume_percent(98), curve.volume_at_dose_percent(prescription_gy))
 
-    nominal = coverage("nominal", Rotation.identity(), np.zeros(3))
-    return Robustness(nominal, tuple(coverage(*movement) for movement in _movements(scenarios)))
-
-
-def _movements(scenarios: ScenarioSet) -> Iterator[tuple[str, Rotation, np.ndarray]]:
-    for shift in scenarios.shifts_mm.value:
-        yield f"shift {_told(shift)} mm", Rotation.identity(), np.asarray(shift)
-    for angles in scenarios.rotations_deg.value:
-        yield f"rotation {_told(angles)} deg", Rotation.from_euler("xyz", angles, degrees=True), np.zeros(3)
-
-
-def _told(vector: tuple[float, float, float]) -> str:
-    return ", ".join(f"{value:+g}" if value else "0" for value in vector)
+    return Robustness(coverage(NOMINAL), tuple(coverage(movement) for movement in movements))
 
 
 def _window(target: Structure, dose: Volume) -> Grid:

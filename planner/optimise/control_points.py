@@ -96,7 +96,7 @@ def delivery_of(
     grouped: dict[str, list[int]] = {}
     for n, b in enumerate(beam_of):
         beam = beams[b]
-        grouped.setdefault(beam.arc or f"couch {beam.couch_deg:g} gantry {beam.gantry_deg:g}", []).append(n)
+        grouped.setdefault(beam.arc or f"couch {beam.couch_deg:g} gantry {beam.gantry_deg:.4g}", []).append(n)
     made = []
     for label, points in grouped.items():
         first = beams[beam_of[points[0]]]

@@ -12,11 +12,18 @@ from planner.optimise.conformal import conformal_apertures
 from planner.optimise.control_points import delivery_of, fine_beams, motion_of, shaping_of
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
-from planner.optimise.goals import objective_of
 from planner.optimise.leaf_limits import SPARE_MU, Motion, limits_of, mu_bounds
 from planner.optimise.objectives import Objective
-from planner.optimise.planning import PlanRequest, checked_target, goal_organs, normalisation_factor, scaled
-from planner.optimise.sampling import Samples, sample
+from planner.optimise.planning import (
+    PlanRequest,
+    binding,
+    checked_target,
+    normalisation_factor,
+    objective_for,
+    samples_of,
+    scaled,
+)
+from planner.optimise.sampling import Samples
 from planner.optimise.sequencing import apertures_of, by_leaf_pair, openings
 from planner.treatment.beam import Beam
 from planner.treatment.beam_list import delivered_beams
@@ -134,17 +141,16 @@ def make_deliverable(
 
 
 def _prepared(request: PlanRequest, fast: Engine, accurate: Engine) -> _Case:
-    ptv, shaping = checked_target(request), shaping_of(request)
+    checked_target(request)
+    shaping = shaping_of(request)
     if Capability.INFLUENCE not in fast.can:
         raise PlanningError(f"engine '{fast.name}' has no influence of single bixels: a fast engine is needed as well")
     beams = fine_beams(request)
-    goals = (goal_organs(request), request.objectives.skin.value.thickness_mm)
-    samples = sample(request.density.grid, ptv, request.structures, goals, request.effort.budget)
+    samples = samples_of(request)
     corrected = accurate is not fast and request.effort.corrections > 0
     ignore = request.ignore_field or corrected
     influence = fast.influence(request.density, beams, request.machine, samples.points_mm, ignore_field=ignore)
-    width = request.effort.stages[-1][0]
-    goal = objective_of(samples, request.objectives, request.prescription, width)
+    goal = objective_for(request, samples, request.effort.stages[-1][0])
     motion = motion_of(beams, request)
     return _Case(request, shaping, beams, motion, samples, influence, goal, accurate if corrected else None)
 
@@ -256,8 +262,7 @@ def _normalised(case: _Case, points: _Points, engine: Engine) -> tuple[_Points, 
     low, high = mu_bounds(request.machine, points.motion)
     for _ in range(_ROUNDS):
         dose = _dose(case, points, engine)
-        how = request.objectives.normalisation.value
-        factor = normalisation_factor(dose.volume, request.targets["ptv"], request.prescription, how)
+        factor = normalisation_factor(dose.volume, request)
         if abs(factor - 1) < _SCALED:
             return points, dose, total
         wanted, total = points.apertures.mu * factor, total * factor
@@ -278,12 +283,14 @@ def _facts(case: _Case, found: Search, points: _Points, dose: Dose) -> dict[str,
     return {
         "objectives": request.objectives.name,
         "objective": found.objective,
+        "binds": binding(request, case.samples, dose.volume),
         "evaluations": float(found.evaluations),
         "control_points": float(len(apertures.mu)),
         "points": float(len(case.samples.points_mm)),
         "monitor_units": float(apertures.mu.sum()),
         "mean_aperture_mm2": float(np.average(areas, weights=apertures.mu)),
         "normalisation": f"{how.kind} {how.percent:g} %",
+        "robust": request.robust,
         "maximum_gy": largest,
         "isodose_percent": 100 * request.prescription.dose_gy / largest,
     }

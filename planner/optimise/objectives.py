@@ -147,6 +147,43 @@ class GeneralisedMean:
 
 
 @dataclass(frozen=True, eq=False)
+class OverScenarios:
+    """``(mean_k v_k^power)^(1 / power)`` of the values of one term in each of several scenarios.
+
+    Their mean for a power of 1; close to the worst of them for a large power, but differentiable.
+
+    Attributes
+    ----------
+    name : str
+    terms : tuple of Term
+        The same term, one for each scenario.
+    power : float
+    """
+
+    name: str
+    terms: tuple[Term, ...]
+    power: float
+
+    @property
+    def weight(self) -> float:
+        """Factor of the value."""
+        return self.terms[0].weight
+
+    def evaluate(self, dose: np.ndarray, gradient: np.ndarray) -> float:
+        """Return the value and add the derivative to `gradient`."""
+        slopes = np.zeros((len(self.terms), len(dose)))
+        values = np.array([term.evaluate(dose, slope) for term, slope in zip(self.terms, slopes, strict=True)])
+        most = float(values.max())
+        if most <= 0:
+            return 0.0
+        relative = values / most
+        mean = float(np.mean(relative**self.power)) ** (1 / self.power)
+        for slope, share in zip(slopes, (relative / mean) ** (self.power - 1) / len(values), strict=True):
+            gradient += share * slope
+        return most * mean
+
+
+@dataclass(frozen=True, eq=False)
 class Objective:
     """The sum of terms.
 
@@ -161,6 +198,16 @@ class Objective:
         """Return the value and its derivative by dose, shape (points,), at `dose`, Gy."""
         gradient = np.zeros(len(dose))
         return sum(term.evaluate(dose, gradient) for term in self.terms), gradient
+
+    def binding(self, dose: np.ndarray) -> str:
+        """Return what keeps a plan with these doses from being better: terms with their parts of the objective.
+
+        The largest first; terms below 1 percent, and goals that are met, bind nothing and are left out.
+        """
+        values = self.values(dose)
+        shares = {name: 100 * value / max(sum(values.values()), 1e-12) for name, value in values.items()}
+        found = sorted((name for name, share in shares.items() if share >= 1), key=lambda name: -shares[name])
+        return ", ".join(f"{name} {shares[name]:.0f} %" for name in found)
 
     def values(self, dose: np.ndarray) -> dict[str, float]:
         """Return the value of every term by name."""

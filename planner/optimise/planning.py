@@ -12,15 +12,18 @@ from planner.engines.base import Capability, Engine, Influence
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.goals import limit_of, objective_of
+from planner.optimise.objectives import Objective
 from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample
+from planner.optimise.scenarios import felt, with_scenarios
 from planner.techniques.beams import beams_on, bixel_slices
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
 from planner.treatment.machine import Machine
-from planner.treatment.objective import Normalisation, ObjectiveTemplate
+from planner.treatment.objective import ObjectiveTemplate
 from planner.treatment.plan import Plan
 from planner.treatment.prescription import Prescription
+from planner.treatment.scenario import NOMINAL, Robust
 from planner.treatment.technique import TechniqueSpec
 
 
@@ -67,6 +70,8 @@ class PlanRequest:
     ignore_field : bool
         Plan without the machine's magnetic field where the engine cannot see it.
     effort : Effort
+    robust : str
+        Whether coverage is optimised, and normalised, over setup scenarios: ``none``, ``expected`` or ``worst``.
     """
 
     day: float
@@ -79,6 +84,7 @@ class PlanRequest:
     prescription: Prescription
     ignore_field: bool = False
     effort: Effort = field(default_factory=Effort)
+    robust: Robust = "none"
 
 
 def make_plan(
@@ -110,12 +116,11 @@ def make_plan(
     """
     ptv = checked_target(request)
     beams = beams_on(ptv, request.machine, request.technique)
-    goals = (goal_organs(request), request.objectives.skin.value.thickness_mm)
-    samples = sample(request.density.grid, ptv, request.structures, goals, request.effort.budget)
+    samples = samples_of(request)
     fluence = _optimised(request, (corrector or engine, fast or engine), beams, samples, progress)
     weights = [fluence.weights[part] for part in bixel_slices(beams)]
     dose = engine.dose(request.density, beams, weights, request.machine, ignore_field=request.ignore_field, region=ptv)
-    factor = normalisation_factor(dose.volume, ptv, request.prescription, request.objectives.normalisation.value)
+    factor = normalisation_factor(dose.volume, request)
     dose = scaled(dose, factor)
     return Plan(
         day=request.day,
@@ -126,31 +131,58 @@ def make_plan(
         beams=beams,
         weights=tuple(part * factor for part in weights),
         dose=dose,
-        facts=_facts(request, fluence, dose, len(beams), factor),
+        facts=_facts(request, fluence, dose, len(beams), factor) | {"binds": binding(request, samples, dose.volume)},
     )
 
 
-def normalisation_factor(dose: Volume, ptv: Structure, prescription: Prescription, how: Normalisation) -> float:
+def samples_of(request: PlanRequest) -> Samples:
+    """Return the points at which a plan is optimised."""
+    ptv, budget = request.targets["ptv"], request.effort.budget
+    goals = (goal_organs(request), request.objectives.skin.value.thickness_mm)
+    nominal = sample(request.density.grid, ptv, request.structures, goals, budget)
+    return with_scenarios(nominal, ptv, request.robust, budget.seed)
+
+
+def objective_for(request: PlanRequest, samples: Samples, sigmoid_gy: float) -> Objective:
+    """Return the objective of a plan; see `planner.optimise.goals.objective_of`."""
+    return objective_of(samples, request.objectives, request.prescription, sigmoid_gy, request.robust)
+
+
+def binding(request: PlanRequest, samples: Samples, dose: Volume) -> str:
+    """Return which terms of the objective a finished dose pays for; organs among them are at their limits.
+
+    That is the last objective at the normalised dose of the accurate engine, at the points of the optimisation.
+    """
+    last = request.effort.stages[-1][0]
+    return objective_for(request, samples, last).binding(dose.at(samples.points_mm))
+
+
+def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
     """Return what to multiply a dose with.
 
-    So that `how.percent` of the PTV receives the prescription, or that the prescription is `how.percent` of the
-    largest dose in the PTV.
+    So that `percent` of the PTV receives the prescription (in a robust plan: in the worst scenario, or in the mean over
+    scenarios), or that the prescription is `percent` of the largest dose in the PTV.
 
     Raises
     ------
     PlanningError
         If there is no dose to scale.
     """
+    ptv, how = request.targets["ptv"], request.objectives.normalisation.value
     padded = ptv.cropped(1)  # the direction of the surface needs a neighbour on either side
     points, volume = filled(padded.grid, padded.occupancy, SPLIT)
-    values = dose.at(points)
     if how.kind == "isodose":
-        now = float(values.max()) * how.percent / 100
+        now = float(dose.at(points).max()) * how.percent / 100
     else:
-        now = dose_to_volume(values, volume, how.percent)
+        movements = [NOMINAL, *felt(ptv, request.robust)]
+        cases = [dose.at(movement.planned_at(points, ptv.centroid_mm)) for movement in movements]
+        if request.robust == "expected":  # the mean coverage is that of all cases taken together
+            now = dose_to_volume(np.concatenate(cases), np.tile(volume, len(cases)), how.percent)
+        else:
+            now = min(dose_to_volume(values, volume, how.percent) for values in cases)
     if not now > 0:
         raise PlanningError("no dose reaches part of the target, so the plan cannot be normalised")
-    return prescription.dose_gy / now
+    return request.prescription.dose_gy / now
 
 
 def dose_to_volume(values: np.ndarray, volume: np.ndarray, percent: float) -> float:
@@ -225,7 +257,7 @@ def _optimised(
         ignore_field=request.ignore_field or (engine is not fast and request.effort.corrections > 0),
     )
     template, prescription = request.objectives, request.prescription
-    stages = [(objective_of(samples, template, prescription, width), most) for width, most in request.effort.stages]
+    stages = [(objective_for(request, samples, width), most) for width, most in request.effort.stages]
     middle = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
     start = start_weights(influence, samples.target.index, middle * prescription.dose_gy)
     rough = Roughness.of(beams, template.smoothness.value)
@@ -261,6 +293,7 @@ def _facts(request: PlanRequest, fluence: Fluence, dose: Dose, beams: int, facto
         "bixels": float(len(fluence.weights)),
         "points": float(len(fluence.dose_gy)),
         "normalisation": f"{how.kind} {how.percent:g} %",
+        "robust": request.robust,
         "normalisation_factor": factor,
         "maximum_gy": largest,
         "isodose_percent": 100 * request.prescription.dose_gy / largest,

@@ -78,6 +78,8 @@ class Samples:
         `outside` is the body without the PTV, `brain` is the whole brain with what of the target lies in it, `skin`
         the outer layer of the body without the PTV.
     organs : mapping of str to Part
+    scenarios : tuple of Part
+        The target again, as each scenario moves it; none unless the plan is to be robust.
     """
 
     points_mm: np.ndarray
@@ -87,6 +89,7 @@ class Samples:
     brain: Part
     skin: Part
     organs: Mapping[str, Part]
+    scenarios: tuple[Part, ...] = ()
 
 
 def sample(
@@ -114,7 +117,7 @@ def sample(
     inside, body = target.on(grid), structures["external"].on(grid)
     distance = _distance(grid, inside)
     groups = [
-        _drawn(*filled(grid, inside, SPLIT), budget.target, random),
+        drawn(*filled(grid, inside, SPLIT), budget.target, random),
         _layers(grid, inside, body, distance, (budget.outside, random)),
         _near_and_far(grid, _skin(grid, body, inside, skin_mm), distance, (budget.skin, random)),
     ]
@@ -201,7 +204,7 @@ def _distance(grid: Grid, inside: np.ndarray) -> np.ndarray:
     return out.ravel()
 
 
-def _drawn(
+def drawn(
     points: np.ndarray, volume: np.ndarray, count: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return at most `count` of the points; their volumes sum to what they did before."""
@@ -220,11 +223,11 @@ def _layers(
     beyond = np.flatnonzero((body > 0) & (inside == 0))
     layer = np.searchsorted(_LAYERS_MM, distance[beyond], side="right")
     rim_points, rim_volume = filled(grid, rim, SPLIT)
-    found = [_drawn(rim_points, rim_volume, max(1, int(_SHARES[0] * count)), random)]
+    found = [drawn(rim_points, rim_volume, max(1, int(_SHARES[0] * count)), random)]
     for n, share in enumerate(_SHARES[1:]):
         voxels = beyond[layer == n]
         centres, volume = _centres(grid, voxels), body.ravel()[voxels].astype(float)
-        found.append(_drawn(centres, volume, max(1, int(share * count)), random))
+        found.append(drawn(centres, volume, max(1, int(share * count)), random))
     return np.concatenate([points for points, _ in found]), np.concatenate([volume for _, volume in found])
 
 
@@ -246,7 +249,7 @@ def _near_and_far(
     voxels = np.flatnonzero(flat)
     voxels = voxels[np.argsort(distance[voxels], kind="stable")]
     near, far = voxels[: int(_NEAREST * count)], voxels[int(_NEAREST * count) :]
-    points, volume = _drawn(_centres(grid, far), flat[far].astype(float), count - len(near), random)
+    points, volume = drawn(_centres(grid, far), flat[far].astype(float), count - len(near), random)
     return np.concatenate([_centres(grid, near), points]), np.concatenate([flat[near].astype(float), volume])
 
 

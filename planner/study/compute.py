@@ -14,6 +14,7 @@ from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.metrics import Metric, case_metrics
 from planner.evaluate.plan_quality import delivery_metrics
+from planner.evaluate.robustness import setup_metrics
 from planner.io.delivery_file import Treatment
 from planner.study.case import Case, observer_of
 from planner.study.store import DVH, RECORDS, CaseResult
@@ -56,7 +57,10 @@ class Phase:
 
     def metrics(self) -> list[Metric]:
         """Return every metric of the dose on the anatomy."""
-        return case_metrics(self._histograms, self.anatomy.structures, self.plan.targets, self.plan.prescription)
+        plan, prescribed = self.plan, self.plan.prescription
+        found = case_metrics(self._histograms, self.anatomy.structures, plan.targets, prescribed)
+        moved = setup_metrics(self.dose.volume, plan.targets["gtv"], prescribed.dose_gy, plan.beams[0].isocentre_mm)
+        return [*found, *moved]
 
     def curves(self, metrics: Sequence[Metric]) -> Iterator[tuple[str, float, float]]:
         """Yield structure, dose and percentage of volume, for the structures that have metrics."""

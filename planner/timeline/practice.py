@@ -113,6 +113,7 @@ class Practice:
             prescription=prescription or prescribe(self.arm.prescription, volumes["gtv"]),
             ignore_field=self._ignored,
             effort=Effort(corrections=self.corrections),
+            robust=self.arm.strategy.robust,
         )
         if self.apertures and not undeliverable(self.arm.machine, self.arm.technique):
             made, delivery = make_deliverable(request, self.engine, fast=self.fast, corrector=self.corrector)

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from planner.treatment.constant import Constant, Frozen
+from planner.treatment.scenario import Robust
 
 
 def _as_range(days: object) -> object:
@@ -151,6 +152,8 @@ class Strategy(Frozen):
         Of planned and delivered dose, where it must be another than that of the study: in a magnetic field.
     corrections : int
         Rounds of the dose-correction loop with that engine.
+    robust : str
+        Whether coverage is optimised over setup scenarios: ``none``, ``expected`` (their mean) or ``worst``.
     steps : tuple of Step
         In order of time.
     """
@@ -165,6 +168,7 @@ class Strategy(Frozen):
     margins: str
     engine: str | None = None
     corrections: int = Field(default=1, ge=1, le=10)
+    robust: Robust = "none"
     steps: tuple[Step, ...]
 
     @model_validator(mode="after")
