@@ -175,17 +175,21 @@ def brems_energy(kinetic, cut, state):
 
 
 @njit_welded
-def voxel_index(lattice, x, axis):
-    """Return the index along an axis of the voxel that holds the coordinate `x` (>= the lower border)."""
-    return int((x - lattice.origin[axis]) / lattice.step[axis] + 0.5)
-
-
-@njit_welded
 def locate(lattice, p, voxel):
     """Write to `voxel` where `p` is; a particle on the border of the lattice belongs to the voxel inside."""
     for a in range(3):
         n = int((p[a] - lattice.origin[a]) / lattice.step[a] + 0.5)
         voxel[a] = min(max(n, 0), lattice.shape[a] - 1)
+
+
+@njit_welded
+def to_faces(lattice, p, voxel):
+    """Return the distance (mm) of `p` from the nearest face of its voxel."""
+    nearest = 1e30
+    for a in range(3):
+        away = abs(p[a] - lattice.origin[a] - lattice.step[a] * voxel[a])
+        nearest = min(nearest, 0.5 * lattice.step[a] - away)
+    return nearest
 
 
 @njit_welded
@@ -243,11 +247,11 @@ def walk(scene, p, voxel, mass, rate, radius, out):
     (float, float, int)
         Mass length walked; mm walked; 0 if all of it was, 1 if the material changed, 2 if the lattice was left.
     """
-    lattice, density, material = scene.medium.lattice, scene.medium.density, scene.medium.material
+    lattice, density, kinds = scene.medium.lattice, scene.medium.density, scene.medium.kind
     axis = scene.field[2]
     i, j, k = voxel[0], voxel[1], voxel[2]
     rho = density[i, j, k]
-    kind = material[i, j, k]
+    kind = kinds[i, j, k]
     done = 0.0
     length = 0.0
     bent = abs(radius) < 1e20
@@ -304,7 +308,7 @@ def walk(scene, p, voxel, mass, rate, radius, out):
         nx, ny, nz = lattice.shape
         if i < 0 or j < 0 or k < 0 or i >= nx or j >= ny or k >= nz:
             return done, length, 2
-        if material[i, j, k] != kind:
+        if kinds[i, j, k] != kind:
             return done, length, 1
         rho = density[i, j, k]
 
@@ -338,14 +342,14 @@ def transport(scene, stack, top, p, voxel, state, out):
     while True:
         i, j, k = voxel[0], voxel[1], voxel[2]
         kinetic = p[6]
-        m = medium.material[i, j, k]
+        m = medium.kind[i, j, k]
         if kinetic <= tables.limits[m, ABSORBED]:
             return stop(scene, p, voxel, stack, top, state, out), 0.0
         rho = medium.density[i, j, k]
         mass, rate, cosine, event = plan_step(tables, m, kinetic, state)
         hinge = mass * uniform(state)
         radius = bending_radius(kinetic - 0.5 * rate * mass, p[7], scene.strength)
-        if 10.0 * mass / rho <= medium.room[i, j, k] * smallest:
+        if 10.0 * mass / rho <= medium.room[i, j, k] * smallest + to_faces(lattice, p, voxel):
             move(p, 10.0 * hinge / rho, radius, scene.field[2])
             locate(lattice, p, voxel)
             out[voxel[0], voxel[1], voxel[2]] += p[8] * rate * mass / rho

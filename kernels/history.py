@@ -19,16 +19,17 @@ from kernels.electron import locate, score, transport
 from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, ROW, Work, isotropic, push
 from kernels.photon import compton, dipole_cosine, enter
 from kernels.rng import seed_stream, uniform
-from kernels.track import PHOTONS, SEGMENTS, WAITING, Tracks, grow, replay
+from kernels.track import PHOTONS, SEGMENTS, TURNS, WAITING, Tracks, grow, replay
 
 STACK = 512
 AZIMUTHS = 1024
+APART = 3  # turns between neighbouring interactions: 3/8 of the circle
 COMPTON, PHOTO, PAIR = 0, 1, 2
 # What an electron is needed for: a slot of tracks for each and every material.
 RECOIL, PHOTOELECTRON, PAIR_ELECTRON, PAIR_POSITRON = range(4)
 SLOTS = 4
-# Powers of the inverse of the root of x^5 = x + 1: photons fill field and spectrum evenly (Roberts 2018).
-LEAPS = (0.8566748838545029, 0.7338918566271260, 0.6287067210378087, 0.5385972572236101)
+# Powers of the inverse of the root of x^4 = x + 1: photons fill cells and spectrum evenly (Roberts 2018).
+LEAPS = (0.8191725133961645, 0.6710436067037893, 0.5497004779019703)
 NUDGE = 1e-7  # mm past a face, so that the place is in the next voxel
 
 
@@ -80,7 +81,8 @@ class Event(NamedTuple):
     ----------
     number : ndarray float64 (12,)
         0-2 energy, weight, pick of the kind of interaction; 3-5 scattered energy, its cosine, recoil cosine;
-        6-8 energy of the pair's electron, its cosine, the positron's; 9 serial number; 10-11 unused.
+        6-8 energy of the pair's electron, its cosine, the positron's; 9 serial number; 10 azimuth of the first of
+        TURNS; 11 number of its interactions so far.
     share : ndarray float64 (materials, 4)
         Total attenuation (cm2/g), and running share of Compton and photoelectric.
     axes : ndarray float64 (3, 3)
@@ -184,12 +186,15 @@ def _prepare(tables, event, p, state):
         number[7] = dipole_cosine(number[6], state)
         number[8] = dipole_cosine(available - number[6], state)
     number[9] += 1.0
+    number[10], number[11] = int(uniform(state) * AZIMUTHS), 0.0
     _across(event, p)
 
 
 @njit_welded
-def _frame(event, cosine, c, s):
-    """Write to `event.frame` the axes of a track at a polar cosine and an azimuth (its cosine and sine)."""
+def _frame(event, cosine, turn):
+    """Write to `event.frame` the axes of a track at a polar cosine and one of TURNS azimuths."""
+    azimuth = (int(event.number[10]) + turn * (AZIMUTHS // TURNS)) % AZIMUTHS
+    c, s = event.circle[azimuth, 0], event.circle[azimuth, 1]
     axes, frame = event.axes, event.frame
     sine = sqrt(max(0.0, 1.0 - cosine * cosine))
     for a in range(3):
@@ -203,23 +208,22 @@ def _frame(event, cosine, c, s):
 def _electron(scene, tracks, event, product, photons, work, top):
     """Send an electron from the place and with the weight of `event.electron`; return (stack height, energy gone).
 
-    `product` says what it is, its energy, polar cosine and azimuth.
+    `product` says what it is, its energy, polar cosine and which of TURNS azimuths it takes.
     """
-    what, kinetic, cosine, azimuth = product
+    what, kinetic, cosine, turn = product
     p, voxel = event.electron, event.voxel
-    m = scene.medium.material[voxel[0], voxel[1], voxel[2]]
+    m = scene.medium.kind[voxel[0], voxel[1], voxel[2]]
     kind = POSITRON if what == PAIR_POSITRON else ELECTRON
     slot = SLOTS * m + what
     if tracks.counts[slot, 2] != event.number[9]:
         tracks.counts[slot, 2] = int(event.number[9])
         grow(scene.tables, tracks, slot, m, kinetic, kind, work.state)
-    c, s = event.circle[azimuth, 0], event.circle[azimuth, 1]
-    _frame(event, cosine, c, s)
+    _frame(event, cosine, turn)
     if tracks.counts[slot, 0] == 0:
         # Too long a track: every one of these electrons goes its own way.
         p[3], p[4], p[5], p[6], p[7] = event.frame[2, 0], event.frame[2, 1], event.frame[2, 2], kinetic, kind
         return transport(scene, work.stack, top, p, voxel, work.state, work.out)
-    return replay(scene, tracks, slot, event.frame, p, voxel, photons, work, top)
+    return replay(scene, tracks, (slot, turn), event.frame, p, voxel, photons, work, top)
 
 
 @njit_welded
@@ -236,15 +240,17 @@ def _interact(scene, tracks, event, place, weight, photons, work, top):
     locate(medium.lattice, p, voxel)
     i, j, k = voxel[0], voxel[1], voxel[2]
     m = medium.material[i, j, k]
-    azimuth = int(uniform(work.state) * AZIMUTHS)
-    opposite = (azimuth + AZIMUTHS // 2) % AZIMUTHS
+    # Azimuths take turns, neighbours on the way far apart; the first is random.
+    turn = int(number[11]) * APART % TURNS
+    opposite = (turn + TURNS // 2) % TURNS
+    number[11] += 1.0
     gone = 0.0
     what, kinetic, cosine = RECOIL, number[0] - number[3], number[5]
     if number[2] < event.share[m, 1]:
         if number[3] <= tables.photon_cut:
             score(medium, voxel, weight * number[3], out)
         elif photons:
-            _frame(event, number[4], event.circle[opposite, 0], event.circle[opposite, 1])
+            _frame(event, number[4], opposite)
             f = event.frame[2]
             top = push(work.stack, top, p, f[0], f[1], f[2], number[3], PHOTON)
             work.stack[top - 1, 8] = number[1]
@@ -253,16 +259,22 @@ def _interact(scene, tracks, event, place, weight, photons, work, top):
     else:
         what, kinetic, cosine = PAIR_ELECTRON, number[6], number[7]
     while True:
-        if kinetic <= tables.limits[m, ABSORBED] and what != PAIR_POSITRON:
+        if kinetic <= tables.limits[medium.kind[i, j, k], ABSORBED] and what != PAIR_POSITRON:
             score(medium, voxel, weight * kinetic, out)
         else:
-            top, lost = _electron(scene, tracks, event, (what, kinetic, cosine, azimuth), photons, work, top)
+            top, lost = _electron(scene, tracks, event, (what, kinetic, cosine, turn), photons, work, top)
             gone += lost
         if what != PAIR_ELECTRON:
             return top, gone
-        what, kinetic, cosine, azimuth = PAIR_POSITRON, number[0] - 2.0 * ELECTRON_MASS - number[6], number[8], opposite
+        what, kinetic, cosine, turn = PAIR_POSITRON, number[0] - 2.0 * ELECTRON_MASS - number[6], number[8], opposite
         p[0], p[1], p[2] = place
         voxel[0], voxel[1], voxel[2] = i, j, k
+
+
+@njit_welded
+def _crossing(per_mm):
+    """Return how many millimetres it takes to cross a voxel."""
+    return 1.0 / abs(per_mm) if abs(per_mm) > 1e-12 else 1e12
 
 
 @njit_bare
@@ -283,15 +295,18 @@ def _fly(scene, tracks, event, p, spacing, work, top):
     count, next = 0.0, uniform(state) if split else -log(uniform(state))
     total, scatter = 0.0, uniform(state)
     x, y, z, u, v, w = p[0], p[1], p[2], p[3], p[4], p[5]
-    ix, iy, iz = 1.0 / lattice.step[0], 1.0 / lattice.step[1], 1.0 / lattice.step[2]
-    gx, gy, gz = 0.5 - lattice.origin[0] * ix, 0.5 - lattice.origin[1] * iy, 0.5 - lattice.origin[2] * iz
-    ru = 1.0 / u if abs(u) > 1e-12 else 1e12
-    rv = 1.0 / v if abs(v) > 1e-12 else 1e12
-    rw = 1.0 / w if abs(w) > 1e-12 else 1e12
+    # In voxels from the corner of the lattice: the place, and what a millimetre adds; millimetres to cross a voxel.
+    fx, fy, fz = (
+        (x - lattice.origin[0]) / lattice.step[0] + 0.5,
+        (y - lattice.origin[1]) / lattice.step[1] + 0.5,
+        (z - lattice.origin[2]) / lattice.step[2] + 0.5,
+    )
+    fu, fv, fw = u / lattice.step[0], v / lattice.step[1], w / lattice.step[2]
+    across_x, across_y, across_z = _crossing(fu), _crossing(fv), _crossing(fw)
+    went = 0.0
     passed = 0.0
     gone = 0.0
     while True:
-        fx, fy, fz = x * ix + gx, y * iy + gy, z * iz + gz
         if not (0.0 <= fx < nx and 0.0 <= fy < ny and 0.0 <= fz < nz):
             break
         i, j, k = int(fx), int(fy), int(fz)
@@ -300,31 +315,32 @@ def _fly(scene, tracks, event, p, spacing, work, top):
         if clear > 1:
             d = clear * smallest
         else:
-            dx = ((i + 1 - fx) if ru > 0.0 else (fx - i)) * lattice.step[0] * abs(ru)
-            dy = ((j + 1 - fy) if rv > 0.0 else (fy - j)) * lattice.step[1] * abs(rv)
-            dz = ((k + 1 - fz) if rw > 0.0 else (fz - k)) * lattice.step[2] * abs(rw)
-            d = min(dx, dy, dz) + NUDGE
+            d = NUDGE + min(
+                across_x * ((i + 1 - fx) if fu > 0.0 else (fx - i)),
+                across_y * ((j + 1 - fy) if fv > 0.0 else (fy - j)),
+                across_z * ((k + 1 - fz) if fw > 0.0 else (fz - k)),
+            )
         wide = spacing[medium.coarse[i, j, k]] if split else 1.0
         rate = mu / wide
         until = count + rate * d
         while next < until:
             s = (next - count) / rate
-            place = (x + s * u, y + s * v, z + s * w)
-            if not split:
-                top, lost = _interact(scene, tracks, event, place, weight, True, work, top)
-                return top, gone + lost
-            share_here = wide * exp(-passed - mu * s)
+            place = (x + (went + s) * u, y + (went + s) * v, z + (went + s) * w)
+            share_here = wide * exp(-passed - mu * s) if split else 1.0
             total += share_here
             top, lost = _interact(scene, tracks, event, place, weight * share_here, total > scatter, work, top)
             gone += lost
+            if not split:
+                return top, gone
             if total > scatter:
                 scatter += 1.0
             next += 1.0
         count = until
         passed += mu * d
-        x += d * u
-        y += d * v
-        z += d * w
+        went += d
+        fx += d * fu
+        fy += d * fv
+        fz += d * fw
     return top, gone + weight * p[6] * (exp(-passed) if split else 1.0)
 
 
@@ -334,11 +350,13 @@ def scratch(materials):
     slots = SLOTS * materials
     tracks = Tracks(
         np.empty((slots, SEGMENTS, 9)),
-        np.empty((slots, SEGMENTS, 4)),
         np.empty((slots, SEGMENTS, 5)),
+        np.zeros(slots),
+        np.empty((slots, TURNS, SEGMENTS, 4)),
+        np.empty((slots, TURNS, SEGMENTS, 3)),
+        np.zeros((slots, TURNS, 2)),
         np.empty((slots, PHOTONS, 5)),
         np.zeros((slots, 3), np.int64),
-        np.empty((slots, 3)),
         np.empty((SEGMENTS, 4)),
         np.empty((WAITING, ROW)),
         np.empty(ROW),
@@ -385,6 +403,7 @@ def simulate(scene, source, seed, batch, histories, out):
     """Simulate one batch of photon histories and add the absorbed energy over density (MeV cm3/g) to `out`.
 
     Within a batch the photons fill the source evenly, from a random start: batches are independent, histories are not.
+    They go through the rectangles in order, so that photons that follow each other go through the same voxels.
 
     Returns
     -------
@@ -399,19 +418,21 @@ def simulate(scene, source, seed, batch, histories, out):
     place = np.empty(4)
     for a in range(4):
         place[a] = uniform(state)
+    first = place[0]
     totals = np.zeros(2)
-    for _ in range(histories):
-        for a in range(4):
-            place[a] += LEAPS[a]
-            place[a] -= int(place[a])
+    for n in range(histories):
+        place[0] = (n + first) / histories
+        for a in range(3):
+            place[1 + a] += LEAPS[a]
+            place[1 + a] -= int(place[1 + a])
         emit(source, place, p, state)
         totals[0] += p[8] * p[6]
         d = enter(scene.medium.lattice, p[0], p[1], p[2], p[3], p[4], p[5])
         if d < 0.0:
             totals[1] += p[8] * p[6]
             continue
-        for n in range(ROW):
-            stack[0, n] = p[n]
+        for a in range(ROW):
+            stack[0, a] = p[a]
         for a in range(3):
             stack[0, a] += (d + NUDGE) * p[3 + a]
         totals[1] += follow(scene, tracks, event, work, 1)

@@ -29,8 +29,10 @@ class Medium(NamedTuple):
     material : ndarray uint8 (nx, ny, nz), row of the cross-section tables
     clearance : ndarray uint8 (nx, ny, nz)
         In how many voxels around nothing changes: within that Chebyshev distance material and density are the same.
+    kind : ndarray uint8 (nx, ny, nz)
+        The material as electrons see it: those that are alike to them are the first such row.
     room : ndarray uint8 (nx, ny, nz)
-        The same for electrons, to whom materials that are alike and densities that differ little are the same. As they
+        As `clearance` for electrons, to whom a kind is one and densities that differ little are the same. As they
         score dose, by the density where they set out, such a difference costs no first-order error.
     coarse : ndarray uint8 (nx, ny, nz)
         0 where split photons interact closely, 1 where they do so seldom (far from where the dose is wanted).
@@ -40,6 +42,7 @@ class Medium(NamedTuple):
     density: np.ndarray
     material: np.ndarray
     clearance: np.ndarray
+    kind: np.ndarray
     room: np.ndarray
     coarse: np.ndarray
 
@@ -84,6 +87,8 @@ class Scene(NamedTuple):
     spacing : ndarray float64 (2, 2)
         Optical distance between the interactions of a split photon; rows: from the source, scattered; columns: close,
         coarse. 0: no splitting.
+    tolerance : float
+        Densities that differ by less, relatively, make no difference to the shape of an electron's track.
     """
 
     medium: Medium
@@ -91,6 +96,7 @@ class Scene(NamedTuple):
     field: np.ndarray
     strength: float
     spacing: np.ndarray
+    tolerance: float
 
 
 class Work(NamedTuple):

@@ -1,11 +1,12 @@
 """One electron track used many times: at every interaction point of a split photon (history repetition).
 
 An electron of given energy in an unbounded material makes a track whose shape, in g/cm2 and seen along its first
-direction, does not depend on where it starts. It is simulated once and replayed at each point under another azimuth, so
-that a replay costs a rotation a step and no random number. Every replay by itself follows the law of an independent
-track; replays of one track are correlated, which the batches see. Where the material changes on the way, the replay
-ends and the electron goes on by itself (`kernels.electron.transport`), so nothing is approximated near interfaces.
-After Kawrakow, Fippel and Friedrich, Med Phys 23:445 (1996).
+direction, does not depend on where it starts. It is simulated once and laid out in the lattice under a few azimuths
+about the photon. These take turns at the interaction points, so that most replays cost no more than a sum a step and no
+random number. Every replay by itself follows the law of an independent track; replays of one track are correlated,
+which the batches see. Steps that come near other matter are walked, and where the material changes the replay ends and
+the electron goes on by itself (`kernels.electron.transport`), so nothing is approximated near interfaces. After
+Kawrakow, Fippel and Friedrich, Med Phys 23:445 (1996).
 
 A track is a list of straight segments from hinge to hinge, each with the energy lost on it and a point, uniform on it,
 where that is scored; knock-on electrons are further segments that start at the end of an earlier one.
@@ -25,11 +26,9 @@ from kernels.electron import (
     locate,
     moller_cosine,
     moller_energy,
-    move,
     plan_step,
     score,
     transport,
-    voxel_index,
     walk,
 )
 from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, KNOCKED, PHOTON, POSITRON, ROW, isotropic, turn
@@ -37,12 +36,16 @@ from kernels.photon import dipole_cosine
 from kernels.rng import uniform
 
 SEGMENTS, PHOTONS, WAITING = 400, 24, 32
+TURNS = 8  # azimuths that a track is laid out under
 
 # Columns of a segment.
 DX, DY, DZ, MASS, LOST, KINETIC, PLACE, PARENT, KIND = range(9)
-# Columns of a spot: where the loss of a segment is scored (g/cm2 from the start), and how much.
 # Columns of an emitted photon.
 AT, PX, PY, PZ, ENERGY = range(5)
+# Columns of what a track is laid out for.
+SCALE, REACH = 0, 1
+# Instead of a turn: the segment ends where it is laid out to; it is not come to.
+AS_LAID, NEVER = 1e20, 1e30
 
 
 class Tracks(NamedTuple):
@@ -51,16 +54,21 @@ class Tracks(NamedTuple):
     Attributes
     ----------
     segment : ndarray float64 (slots, SEGMENTS, 9)
-    spot : ndarray float64 (slots, SEGMENTS, 4)
     bend : ndarray float64 (slots, SEGMENTS, 5)
         How the field turns each segment: cosine and sine half-way, chord and length (mm), turn at the end (rad).
+    bent : ndarray float64 (slots,)
+        mm per g/cm2 that `bend` is for; 0: none yet.
+    laid : ndarray float64 (slots, TURNS, SEGMENTS, 4)
+        Where the loss of each segment is scored, in voxels from the start, and how much.
+    ends : ndarray float64 (slots, TURNS, SEGMENTS, 3)
+        Where each segment ends, in voxels from the start.
+    fits : ndarray float64 (slots, TURNS, 2)
+        SCALE: mm per g/cm2 that it is laid out for, 0: not yet; REACH: how far it goes along any axis, in voxels.
     photon : ndarray float64 (slots, PHOTONS, 5)
     counts : ndarray int64 (slots, 3)
         Segments, photons, and the photon history that the track was made for.
-    extent : ndarray float64 (slots, 3)
-        Farthest spot and longest path from the start, g/cm2; mm per g/cm2 that `bend` is for.
     end : ndarray float64 (SEGMENTS, 4)
-        Ends of the segments of the replay at hand and the turn so far, rad.
+        Ends of the segments of the replay at hand (mm), and the turn so far (rad) or one of AS_LAID and NEVER.
     waiting : ndarray float64 (WAITING, ROW)
         Knock-on electrons of the track that is being made.
     present : ndarray float64 (ROW,)
@@ -68,11 +76,13 @@ class Tracks(NamedTuple):
     """
 
     segment: np.ndarray
-    spot: np.ndarray
     bend: np.ndarray
+    bent: np.ndarray
+    laid: np.ndarray
+    ends: np.ndarray
+    fits: np.ndarray
     photon: np.ndarray
     counts: np.ndarray
-    extent: np.ndarray
     end: np.ndarray
     waiting: np.ndarray
     present: np.ndarray
@@ -80,23 +90,13 @@ class Tracks(NamedTuple):
 
 @njit_welded
 def _add(tracks, slot, n, p, start, mass, lost, state):
-    """Add a straight segment of `mass` g/cm2 along `p`, and move `p` to its end; return its number."""
+    """Add a straight segment of `mass` g/cm2 along `p`, which loses the energy; return its number."""
     segment = tracks.segment[slot, n]
     for a in range(3):
         segment[a] = p[3 + a]
     segment[MASS], segment[LOST], segment[KINETIC] = mass, lost, p[6]
     segment[PLACE], segment[PARENT], segment[KIND] = uniform(state), start, p[7]
-    spot = tracks.spot[slot, n]
-    reach = 0.0
-    for a in range(3):
-        spot[a] = p[a] + segment[PLACE] * mass * p[3 + a]
-        p[a] += mass * p[3 + a]
-        reach += spot[a] * spot[a]
-    spot[3] = lost
     p[6] -= lost
-    p[9] += mass
-    tracks.extent[slot, 0] = max(tracks.extent[slot, 0], reach)
-    tracks.extent[slot, 1] = max(tracks.extent[slot, 1], p[9])
     return n
 
 
@@ -115,7 +115,7 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
 
     A track too long for its slot (electrons of many MeV that are followed closely) is given up: it has no segments.
     """
-    # Here a particle's weight column holds its parent segment and the last one the mass length that it has gone.
+    # Here a particle's weight column holds its parent segment.
     waiting = tracks.waiting
     for a in range(ROW):
         waiting[0, a] = 0.0
@@ -123,7 +123,9 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
     top = 1
     n = 0
     tracks.counts[slot, 1] = 0
-    tracks.extent[slot, 0], tracks.extent[slot, 1], tracks.extent[slot, 2] = 0.0, 0.0, 0.0
+    tracks.bent[slot] = 0.0
+    for a in range(TURNS):
+        tracks.fits[slot, a, SCALE] = 0.0
     p = tracks.present
     while top > 0:
         top -= 1
@@ -159,7 +161,6 @@ def grow(tables, tracks, slot, m, kinetic, kind, state):
             n = 0
             break
     tracks.counts[slot, 0] = n
-    tracks.extent[slot, 0] = tracks.extent[slot, 0] ** 0.5
 
 
 @njit_welded
@@ -184,14 +185,15 @@ def _collide(tables, m, tracks, slot, p, last, what, top, state):
 
 
 @njit_welded
-def replay(scene, tracks, slot, frame, p, voxel, photons, work, top):
+def replay(scene, tracks, which, frame, p, voxel, photons, work, top):
     """Replay a track from the place of `p` with the axes `frame`.
 
     Parameters
     ----------
     scene : Scene
     tracks : Tracks
-    slot : int
+    which : tuple of 2 int
+        Slot of the track, and which of TURNS azimuths `frame` has.
     frame : ndarray (3, 3)
         Rows: where the three axes of the track point.
     p : ndarray (ROW,)
@@ -209,50 +211,35 @@ def replay(scene, tracks, slot, frame, p, voxel, photons, work, top):
     (int, float)
         Height of the stack, weighted energy that left the lattice.
     """
-    lattice = scene.medium.lattice
+    slot, turn = which
     i, j, k = voxel[0], voxel[1], voxel[2]
+    room = scene.medium.room[i, j, k]
     scale = 10.0 / scene.medium.density[i, j, k]
-    smallest = min(lattice.step[0], lattice.step[1], lattice.step[2])
-    room = scene.medium.room[i, j, k] * smallest
-    if scene.strength == 0.0 and scale * tracks.extent[slot, 0] < room:
-        _score_straight(scene, tracks, slot, frame, p, scale, work.out)
-        if not photons or tracks.counts[slot, 1] == 0:
-            return top, 0.0
-        return _photons_straight(tracks, slot, frame, p, scale, work.stack, top), 0.0
-    if scene.strength > 0.0 and scale * tracks.extent[slot, 1] < room and not (photons and tracks.counts[slot, 1] > 0):
-        if tracks.extent[slot, 2] != scale:
-            _bend(tracks, slot, scale, scene.strength)
-        _score_bent(scene, tracks, slot, frame, p, scale, work.out)
+    fits = tracks.fits[slot, turn]
+    if abs(fits[SCALE] - scale) > scene.tolerance * scale:
+        _lay(scene, tracks, slot, turn, frame, scale)
+    if fits[REACH] < room and not (photons and tracks.counts[slot, 1] > 0):
+        _score(scene.medium.lattice, tracks, slot, turn, p, 0.1 * scale, work.out)
         return top, 0.0
-    return _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, work, top)
+    return _replay_by_segment(scene, tracks, which, frame, p, voxel, photons, work, top)
 
 
 @njit_welded
-def _score_straight(scene, tracks, slot, frame, p, scale, out):
-    lattice = scene.medium.lattice
-    # In units of voxels from the corner of the lattice.
-    ix, iy, iz = 1.0 / lattice.step[0], 1.0 / lattice.step[1], 1.0 / lattice.step[2]
-    x0 = (p[0] - lattice.origin[0]) * ix + 0.5
-    y0 = (p[1] - lattice.origin[1]) * iy + 0.5
-    z0 = (p[2] - lattice.origin[2]) * iz + 0.5
-    ix, iy, iz = ix * scale, iy * scale, iz * scale
-    ax, bx, cx = frame[0, 0] * ix, frame[1, 0] * ix, frame[2, 0] * ix
-    ay, by, cy = frame[0, 1] * iy, frame[1, 1] * iy, frame[2, 1] * iy
-    az, bz, cz = frame[0, 2] * iz, frame[1, 2] * iz, frame[2, 2] * iz
-    weight = 0.1 * scale * p[8]  # over the density
-    spot = tracks.spot[slot]
+def _score(lattice, tracks, slot, turn, p, per_density, out):
+    """Score a track as it is laid out, from the place of `p`."""
+    x = (p[0] - lattice.origin[0]) / lattice.step[0] + 0.5
+    y = (p[1] - lattice.origin[1]) / lattice.step[1] + 0.5
+    z = (p[2] - lattice.origin[2]) / lattice.step[2] + 0.5
+    weight = per_density * p[8]
+    laid = tracks.laid[slot, turn]
     for n in range(tracks.counts[slot, 0]):
-        a, b, c = spot[n, 0], spot[n, 1], spot[n, 2]
-        i = int(x0 + ax * a + bx * b + cx * c)
-        j = int(y0 + ay * a + by * b + cy * c)
-        k = int(z0 + az * a + bz * b + cz * c)
-        out[i, j, k] += weight * spot[n, 3]
+        out[int(x + laid[n, 0]), int(y + laid[n, 1]), int(z + laid[n, 2])] += weight * laid[n, 3]
 
 
 @njit_bare
 def _bend(tracks, slot, scale, strength):
     """Write how a field turns the segments of a track in a density of ``10 / scale`` g/cm3."""
-    tracks.extent[slot, 2] = scale
+    tracks.bent[slot] = scale
     for n in range(tracks.counts[slot, 0]):
         segment, bend = tracks.segment[slot, n], tracks.bend[slot, n]
         parent = int(segment[PARENT])
@@ -264,23 +251,22 @@ def _bend(tracks, slot, scale, strength):
         bend[2], bend[3], bend[4] = length * (1.0 - angle * angle / 24.0), length, before + angle
 
 
-@njit_welded
-def _score_bent(scene, tracks, slot, frame, p, scale, out):
-    """Score a track in a field where nothing changes: places along the rows of ``scene.field``, then in the lattice."""
-    lattice, field = scene.medium.lattice, scene.field
-    ix, iy, iz = 1.0 / lattice.step[0], 1.0 / lattice.step[1], 1.0 / lattice.step[2]
-    x0 = (p[0] - lattice.origin[0]) * ix + 0.5
-    y0 = (p[1] - lattice.origin[1]) * iy + 0.5
-    z0 = (p[2] - lattice.origin[2]) * iz + 0.5
-    ax, bx, cx = field[0, 0] * ix, field[1, 0] * ix, field[2, 0] * ix
-    ay, by, cy = field[0, 1] * iy, field[1, 1] * iy, field[2, 1] * iy
-    az, bz, cz = field[0, 2] * iz, field[1, 2] * iz, field[2, 2] * iz
+@njit_bare
+def _lay(scene, tracks, slot, turn, frame, scale):
+    """Lay out a track in unbounded matter: places along the rows of ``scene.field``, then in voxels of the lattice."""
+    if abs(tracks.bent[slot] - scale) > scene.tolerance * scale:
+        _bend(tracks, slot, scale, scene.strength)
+    step, field = scene.medium.lattice.step, scene.field
+    ax, bx, cx = field[0, 0] / step[0], field[1, 0] / step[0], field[2, 0] / step[0]
+    ay, by, cy = field[0, 1] / step[1], field[1, 1] / step[1], field[2, 1] / step[1]
+    az, bz, cz = field[0, 2] / step[2], field[1, 2] / step[2], field[2, 2] / step[2]
     # The axes of the track seen along the rows of the field.
     f00, f01, f02 = _seen(field, frame[0, 0], frame[0, 1], frame[0, 2])
     f10, f11, f12 = _seen(field, frame[1, 0], frame[1, 1], frame[1, 2])
     f20, f21, f22 = _seen(field, frame[2, 0], frame[2, 1], frame[2, 2])
-    weight = 0.1 * scale * p[8]  # over the density
-    segment, bend, end, lost = tracks.segment[slot], tracks.bend[slot], tracks.end, tracks.spot[slot]
+    segment, bend, end = tracks.segment[slot], tracks.bend[slot], tracks.end
+    laid, ends = tracks.laid[slot, turn], tracks.ends[slot, turn]
+    reach = 0.0
     for n in range(tracks.counts[slot, 0]):
         parent = int(segment[n, PARENT])
         a, b, c = 0.0, 0.0, 0.0
@@ -292,13 +278,16 @@ def _score_bent(scene, tracks, slot, frame, p, scale, out):
         w = f02 * dx + f12 * dy + f22 * dz
         cosine, sine, across = bend[n, 0], bend[n, 1], bend[n, 2]
         du, dv, dw = across * (u * cosine - v * sine), across * (u * sine + v * cosine), bend[n, 3] * w
-        end[n, 0], end[n, 1], end[n, 2] = a + du, b + dv, c + dw
         part = segment[n, PLACE]
-        a, b, c = a + part * du, b + part * dv, c + part * dw
-        i = int(x0 + ax * a + bx * b + cx * c)
-        j = int(y0 + ay * a + by * b + cy * c)
-        k = int(z0 + az * a + bz * b + cz * c)
-        out[i, j, k] += weight * lost[n, 3]
+        for share in (part, 1.0):  # the spot, then the end
+            x, y, z = a + share * du, b + share * dv, c + share * dw
+            dx, dy, dz = ax * x + bx * y + cx * z, ay * x + by * y + cy * z, az * x + bz * y + cz * z
+            reach = max(reach, abs(dx), abs(dy), abs(dz))
+            ends[n, 0], ends[n, 1], ends[n, 2] = dx, dy, dz
+            if share == part:
+                laid[n, 0], laid[n, 1], laid[n, 2], laid[n, 3] = dx, dy, dz, segment[n, LOST]
+        end[n, 0], end[n, 1], end[n, 2] = a + du, b + dv, c + dw
+    tracks.fits[slot, turn, SCALE], tracks.fits[slot, turn, REACH] = scale, reach
 
 
 @njit_welded
@@ -319,101 +308,134 @@ def _world(frame, a, b, c):
     )
 
 
-@njit_bare
-def _photons_straight(tracks, slot, frame, p, scale, stack, top):
-    for n in range(tracks.counts[slot, 1]):
-        row = tracks.photon[slot, n]
-        # The end of a segment: its spot and the rest of the way.
-        at = int(row[AT])
-        segment, spot = tracks.segment[slot, at], tracks.spot[slot, at]
-        rest = (1.0 - segment[PLACE]) * segment[MASS]
-        x = spot[0] + rest * segment[DX]
-        y = spot[1] + rest * segment[DY]
-        z = spot[2] + rest * segment[DZ]
-        x, y, z = _world(frame, scale * x, scale * y, scale * z)
-        direction = _world(frame, row[PX], row[PY], row[PZ])
-        top = _photon_at(p, (p[0] + x, p[1] + y, p[2] + z), direction, row[ENERGY], stack, top)
-    return top
-
-
 @njit_welded
-def _photon_at(p, place, direction, energy, stack, top):
-    if top >= stack.shape[0]:
-        return top
-    row = stack[top]
-    row[0], row[1], row[2] = place
-    row[3], row[4], row[5] = direction
-    row[6], row[7], row[8], row[9] = energy, PHOTON, p[9], p[9]
-    return top + 1
+def _alike(medium, start, end, kind, density):
+    """Tell whether the voxels of the box between two are of one kind, and of densities within (least, largest)."""
+    for i in range(min(start[0], end[0]), max(start[0], end[0]) + 1):
+        for j in range(min(start[1], end[1]), max(start[1], end[1]) + 1):
+            for k in range(min(start[2], end[2]), max(start[2], end[2]) + 1):
+                rho = medium.density[i, j, k]
+                if medium.kind[i, j, k] != kind or rho < density[0] or rho > density[1]:
+                    return False
+    return True
 
 
 @njit_bare
-def _replay_by_segment(scene, tracks, slot, frame, p, voxel, photons, work, top):
+def _replay_by_segment(scene, tracks, which, frame, p, voxel, photons, work, top):
+    slot, turn = which
     out = work.out
     medium, lattice = scene.medium, scene.medium.lattice
-    axis = scene.field[2]
-    smallest = min(lattice.step[0], lattice.step[1], lattice.step[2])
-    end = tracks.end
-    x0, y0, z0 = p[0], p[1], p[2]
+    laid, ends, end = tracks.laid[slot, turn], tracks.ends[slot, turn], tracks.end
+    i, j, k = voxel[0], voxel[1], voxel[2]
+    kind = medium.kind[i, j, k]
+    rho = 10.0 / tracks.fits[slot, turn, SCALE]
+    densities = (rho * (1.0 - scene.tolerance), rho * (1.0 + scene.tolerance))
+    start = (
+        (p[0] - lattice.origin[0]) / lattice.step[0] + 0.5,
+        (p[1] - lattice.origin[1]) / lattice.step[1] + 0.5,
+        (p[2] - lattice.origin[2]) / lattice.step[2] + 0.5,
+    )
     gone = 0.0
-    m = medium.material[voxel[0], voxel[1], voxel[2]]
     for n in range(tracks.counts[slot, 0]):
         segment = tracks.segment[slot, n]
         parent = int(segment[PARENT])
-        turned = 0.0
-        end[n, 3] = 1e30  # not reached, until it is
-        if parent < 0:
-            p[0], p[1], p[2] = x0, y0, z0
-        else:
-            turned = end[parent, 3]
-            if turned > 1e20:
+        before = AS_LAID if parent < 0 else end[parent, 3]
+        end[n, 3] = NEVER
+        if before == NEVER:
+            continue
+        if before == AS_LAID:
+            x, y, z = start
+            if parent >= 0:
+                x, y, z = x + ends[parent, 0], y + ends[parent, 1], z + ends[parent, 2]
+                i, j, k = int(x), int(y), int(z)
+            xe, ye, ze = start[0] + ends[n, 0], start[1] + ends[n, 1], start[2] + ends[n, 2]
+            inside = _inside(lattice.shape, xe, ye, ze)
+            if inside and _alike(medium, (i, j, k), (int(xe), int(ye), int(ze)), kind, densities):
+                to = int(start[0] + laid[n, 0]), int(start[1] + laid[n, 1]), int(start[2] + laid[n, 2])
+                out[to] += p[8] * segment[LOST] / medium.density[i, j, k]
+                end[n, 3] = AS_LAID
                 continue
-            p[0], p[1], p[2] = end[parent, 0], end[parent, 1], end[parent, 2]
-        locate(lattice, p, voxel)
-        mass = segment[MASS]
-        if mass == 0.0:
-            score(medium, voxel, p[8] * segment[LOST], out)
+            p[0], p[1], p[2] = _place(lattice, x, y, z)
+            turned = tracks.bend[slot, parent, 4] if parent >= 0 else 0.0
+            top, left = _replay_segment(scene, segment, frame, turned, p, voxel, work, top, end[n])
+            if inside and end[n, 3] != NEVER:
+                i, j, k = int(xe), int(ye), int(ze)
+                if _alike(medium, (i, j, k), (i, j, k), kind, densities):
+                    end[n, 3] = AS_LAID
         else:
-            u, v, w = _world(frame, segment[DX], segment[DY], segment[DZ])
-            if turned != 0.0:
-                u, v, w = field_turn(u, v, w, axis, turned)
-            p[3], p[4], p[5] = u, v, w
-            p[7] = segment[KIND]
-            radius = bending_radius(segment[KINETIC] - 0.5 * segment[LOST], p[7], scene.strength)
-            i, j, k = voxel[0], voxel[1], voxel[2]
-            length = 10.0 * mass / medium.density[i, j, k]
-            rho = medium.density[i, j, k]
-            if medium.material[i, j, k] == m and length <= medium.room[i, j, k] * smallest:
-                before = segment[PLACE] * length
-                move(p, before, radius, axis)
-                i = voxel_index(lattice, p[0], 0)
-                j = voxel_index(lattice, p[1], 1)
-                k = voxel_index(lattice, p[2], 2)
-                out[i, j, k] += p[8] * segment[LOST] / rho
-                move(p, length - before, radius, axis)
-            else:
-                change = 1
-                done = 0.0
-                if medium.material[i, j, k] == m:
-                    done, length, change = walk(scene, p, voxel, mass, segment[LOST] / mass, radius, out)
-                if change != 0:
-                    p[6] = segment[KINETIC] - segment[LOST] * (done / mass)
-                    if change == 2:
-                        gone += p[8] * (p[6] + (2.0 * ELECTRON_MASS if p[7] == POSITRON else 0.0))
-                    else:
-                        top, left = transport(scene, work.stack, top, p, voxel, work.state, out)
-                        gone += left
-                    continue
-            if scene.strength > 0.0:
-                turned += length / radius
-        end[n, 0], end[n, 1], end[n, 2], end[n, 3] = p[0], p[1], p[2], turned
+            p[0], p[1], p[2] = end[parent, 0], end[parent, 1], end[parent, 2]
+            top, left = _replay_segment(scene, segment, frame, before, p, voxel, work, top, end[n])
+        gone += left
     if photons:
-        for n in range(tracks.counts[slot, 1]):
-            row = tracks.photon[slot, n]
-            last = end[int(row[AT])]
-            if last[3] < 1e20:
-                u, v, w = _world(frame, row[PX], row[PY], row[PZ])
-                if last[3] != 0.0:
-                    u, v, w = field_turn(u, v, w, axis, last[3])
-                top = _photon_at(p, (last[0], last[1], last[2]), (u, v, w), row[ENERGY], work.stack, top)
+        top = _send_photons(scene, tracks, which, frame, start, p, work.stack, top)
     return top, gone
+
+
+@njit_welded
+def _inside(shape, x, y, z):
+    return 0.0 <= x < shape[0] and 0.0 <= y < shape[1] and 0.0 <= z < shape[2]
+
+
+@njit_welded
+def _place(lattice, x, y, z):
+    """Return where (mm) a place in voxels from the corner of the lattice is."""
+    return (
+        lattice.origin[0] + (x - 0.5) * lattice.step[0],
+        lattice.origin[1] + (y - 0.5) * lattice.step[1],
+        lattice.origin[2] + (z - 0.5) * lattice.step[2],
+    )
+
+
+@njit_bare
+def _replay_segment(scene, segment, frame, turned, p, voxel, work, top, end):
+    """Replay one segment from the place of `p`, a track turned so far by the field, looking for changes of matter.
+
+    Writes to `end` where it ends and the turn there, or NEVER if the electron goes on by itself or has left the
+    lattice. Returns (height of the stack, weighted energy that left the lattice).
+    """
+    medium, lattice, axis = scene.medium, scene.medium.lattice, scene.field[2]
+    end[3] = NEVER
+    locate(lattice, p, voxel)
+    mass = segment[MASS]
+    if mass == 0.0:
+        score(medium, voxel, p[8] * segment[LOST], work.out)
+    else:
+        u, v, w = _world(frame, segment[DX], segment[DY], segment[DZ])
+        if turned != 0.0:
+            u, v, w = field_turn(u, v, w, axis, turned)
+        p[3], p[4], p[5], p[7] = u, v, w, segment[KIND]
+        radius = bending_radius(segment[KINETIC] - 0.5 * segment[LOST], p[7], scene.strength)
+        done, length, change = walk(scene, p, voxel, mass, segment[LOST] / mass, radius, work.out)
+        if change != 0:
+            p[6] = segment[KINETIC] - segment[LOST] * (done / mass)
+            if change == 2:
+                return top, p[8] * (p[6] + (2.0 * ELECTRON_MASS if p[7] == POSITRON else 0.0))
+            return transport(scene, work.stack, top, p, voxel, work.state, work.out)
+        if scene.strength > 0.0:
+            turned += length / radius
+    end[0], end[1], end[2], end[3] = p[0], p[1], p[2], turned
+    return top, 0.0
+
+
+@njit_bare
+def _send_photons(scene, tracks, which, frame, start, p, stack, top):
+    """Put on the stack the photons of a replay from where it came to; `start` is its start in voxels."""
+    slot, turn = which
+    for n in range(tracks.counts[slot, 1]):
+        row = tracks.photon[slot, n]
+        at = int(row[AT])
+        last, turned = tracks.end[at], tracks.end[at, 3]
+        place = last[0], last[1], last[2]
+        if turned == NEVER:
+            continue
+        if turned == AS_LAID:
+            turned, last = tracks.bend[slot, at, 4], tracks.ends[slot, turn, at]
+            place = _place(scene.medium.lattice, start[0] + last[0], start[1] + last[1], start[2] + last[2])
+        u, v, w = _world(frame, row[PX], row[PY], row[PZ])
+        u, v, w = field_turn(u, v, w, scene.field[2], turned)
+        if top < stack.shape[0]:
+            new = stack[top]
+            new[0], new[1], new[2] = place
+            new[3], new[4], new[5], new[6], new[7], new[8], new[9] = u, v, w, row[ENERGY], PHOTON, p[9], p[9]
+            top += 1
+    return top

@@ -77,12 +77,14 @@ def scene(
     lattice = density.grid.lattice
     tables = transport_tables(rows)
     widths = np.array([[splitting.primary], [splitting.scattered]])
+    kind = family(tables)[row]
     return Scene(
-        Medium(lattice, data, row, clearance(data, row, coarse), room(data, family(tables)[row]), coarse),
+        Medium(lattice, data, row, clearance(data, row, coarse), kind, room(data, kind), coarse),
         tables,
         _basis(np.asarray(field_t, float)),
         float(np.linalg.norm(field_t)),
         np.hstack([widths, splitting.coarser * widths]),
+        monte_carlo_physics().density_tolerance.value,
     )
 
 
