@@ -31,9 +31,11 @@ MAJORANT = 1  # largest sum of MOLLER and BREMS along a full step, cm2/g
 FIRST, SECOND = 2, 3  # first and second transport moments of a full step: -ln <P1>, -ln <P2>
 PART, EDGE = 4, 5  # the two-piece distribution of a full step, see `deflection`
 MOLLER, BREMS = 6, 7  # cross sections above the cuts, cm2/g
-COLUMNS = 8
+RANGE = 8  # the longest that the way to the end can be, g/cm2
+COLUMNS = 9
 LARGEST_TURN = 0.2  # rad by which the field may bend an electron in one straight piece
 ON_FACE = 1e-9  # mm from a face that count as on it
+RANGE_MATTERS = 0.3  # MeV; faster ones are hardly ever within their range of no face
 SHORTEST = 1e-12  # of a piece that may be left of it
 
 
@@ -122,6 +124,15 @@ def plan_step(tables, m, kinetic, state):
     part = table[m, c, PART] * g + table[m, c + 1, PART] * f
     edge = table[m, c, EDGE] * g + table[m, c + 1, EDGE] * f
     return full, rate, deflection(part, edge, state), False
+
+
+@njit_welded
+def longest(tables, m, kinetic):
+    """Return the longest way (g/cm2) that an electron can go in material `m`."""
+    column = (log(kinetic) - tables.ln_low) * tables.per_ln
+    c = int(column)
+    f = column - c
+    return tables.electron[m, c, RANGE] * (1.0 - f) + tables.electron[m, c + 1, RANGE] * f
 
 
 @njit_bare
@@ -346,10 +357,14 @@ def transport(scene, stack, top, p, voxel, state, out):
         if kinetic <= tables.limits[m, ABSORBED]:
             return stop(scene, p, voxel, stack, top, state, out), 0.0
         rho = medium.density[i, j, k]
+        inside = to_faces(lattice, p, voxel)
+        if kinetic < RANGE_MATTERS and 10.0 * longest(tables, m, kinetic) < inside * rho:
+            # It cannot leave its voxel any more.
+            return stop(scene, p, voxel, stack, top, state, out), 0.0
         mass, rate, cosine, event = plan_step(tables, m, kinetic, state)
         hinge = mass * uniform(state)
         radius = bending_radius(kinetic - 0.5 * rate * mass, p[7], scene.strength)
-        if 10.0 * mass / rho <= medium.room[i, j, k] * smallest + to_faces(lattice, p, voxel):
+        if 10.0 * mass / rho <= medium.room[i, j, k] * smallest + inside:
             move(p, 10.0 * hinge / rho, radius, scene.field[2])
             locate(lattice, p, voxel)
             out[voxel[0], voxel[1], voxel[2]] += p[8] * rate * mass / rho

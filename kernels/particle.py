@@ -56,7 +56,7 @@ class Tables(NamedTuple):
         Logarithm of the lowest energy and the number of intervals per unit of it.
     photon : ndarray float64 (materials, energies, 3)
         Incoherent, photoelectric, pair (with triplet), cm2/g.
-    electron : ndarray float64 (materials, energies, 8)
+    electron : ndarray float64 (materials, energies, 9)
         Columns of `kernels.electron`.
     limits : ndarray float64 (materials, 3)
         ABSORBED: kinetic energy below which an electron gives up all of it where it is, MeV; KNOCKED: below which

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernels.electron import bending_radius, move, stop, transport
+from kernels.electron import bending_radius, longest, move, stop, transport
 from kernels.history import Emission, fano, scratch, simulate
 from kernels.particle import ELECTRON, ELECTRON_MASS, LOSS, POSITRON, ROW
 from kernels.photon import compton
@@ -134,6 +134,20 @@ def test_path_of_an_electron_is_its_range():
         assert segments[:, MASS].sum() == pytest.approx(expected, rel=0.003)
 
 
+def test_the_longest_way_is_the_range():
+    tables = transport_tables([(material("water"), usual())])
+    energy = np.exp(tables.ln_low + np.arange(tables.electron.shape[1]) / tables.per_ln)
+    collision, _ = electron_stopping(material("water"), energy)
+    for kinetic in (0.05, 0.2):  # below the energy of knock-ons and of bremsstrahlung that slow it down more
+        least = np.trapezoid((1 / collision)[energy <= kinetic], energy[energy <= kinetic])
+        assert least < longest(tables, 0, kinetic) < 1.05 * least + 0.01 / collision[0]
+    where = scene(water(5, 4.0), FIELD, None, ANALOG)
+    p, stack, out = np.zeros(ROW), np.zeros((8, ROW)), np.zeros((5, 5, 5), np.float32)
+    p[2], p[5], p[6:] = 10.0, 1.0, (0.29, ELECTRON, 1.0, 1.0)
+    transport(where, stack, 0, p, np.array([2, 2, 2]), stream(), out)
+    assert out[2, 2, 2] == out.sum() == np.float32(0.29)
+
+
 def test_gyroradius_and_sense_of_bending():
     radius = bending_radius(1.0, ELECTRON, 1.5)
     assert radius == pytest.approx(3.162, abs=0.001)
@@ -192,6 +206,28 @@ def test_splitting_and_replay_change_no_mean():
             error = np.hypot(a.std(ddof=1), b.std(ddof=1)) / 20**0.5
             assert abs(a.mean() - b.mean()) < 3.5 * error
             assert error / b.mean() < 0.03
+
+
+def test_a_region_changes_no_mean():
+    volume = water()
+    volume.data[:] *= np.random.default_rng(1).uniform(0.98, 1.05, volume.data.shape)
+    volume.data[:, :, 4:7] = 1.6
+    volume.data[17:21, 18:22, 14:18] = 0.0012
+    region = np.zeros(volume.grid.shape, bool)
+    region[15:25, 15:25, 10:20] = True
+    near = np.zeros(volume.grid.shape, bool)
+    near[16:20, 17:23, 12:20] = True  # the air and what surrounds it
+    beyond = np.zeros(volume.grid.shape, bool)
+    beyond[14:26, 14:26, 27:38] = True
+    split, analog = (
+        run(scene(volume, FIELD, None, how, part), source(4.0), histories)
+        for how, part, histories in ((Splitting(), region, 2500), (ANALOG, None, 20_000))
+    )
+    for part in (region, near, beyond):
+        a, b = (values[:, part].sum(axis=1) for values in (split, analog))
+        error = np.hypot(a.std(ddof=1), b.std(ddof=1)) / 20**0.5
+        assert abs(a.mean() - b.mean()) < 3.5 * error
+        assert error / b.mean() < 0.02
 
 
 @pytest.mark.parametrize("field", [(0.0, 0.0, 0.0), FIELD])

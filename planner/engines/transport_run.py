@@ -18,8 +18,8 @@ from planner.engines.monte_carlo_physics import monte_carlo_physics
 
 LEAST_BATCHES = 20
 _BATCH = (2_000, 20_000)
-_VOXELS_PER_HISTORY = 500  # adding a batch to the sums then costs a few percent of simulating it
-_CHECK = 5
+_VOXELS_PER_HISTORY = 200  # adding a batch to the sums then costs 2 percent of simulating it
+_CHECK = 2
 
 
 @dataclass(frozen=True)

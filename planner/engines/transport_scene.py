@@ -39,7 +39,7 @@ class Splitting:
         Around the region: electrons from beyond it, fewer and of more weight, hardly reach the region.
     """
 
-    primary: float = 0.01
+    primary: float = 0.007
     scattered: float = 0.02
     coarser: float = 15.0
     margin_mm: float = 10.0

@@ -97,10 +97,11 @@ def _electron_table(material: Material, care: Care, energy: np.ndarray) -> np.nd
     table[:, 3] = _over_step(energy, second / stopping, care.loss)
     table[:, 4], table[:, 5] = _two_pieces(table[:, 2], table[:, 3])
     table[:, 6], table[:, 7] = moller, brems
+    table[:, 8] = _over_step(energy, 1.0 / stopping, 1.0 - LOW_MEV / energy) + LOW_MEV / stopping[0]
     return table
 
 
-def _over_step(energy: np.ndarray, value: np.ndarray, loss: float) -> np.ndarray:
+def _over_step(energy: np.ndarray, value: np.ndarray, loss: float | np.ndarray) -> np.ndarray:
     """Return the integral of `value` dT from (1 - loss) T to T, trapezoidal in ln T; held constant below the grid."""
     ln = np.log(energy)
     product = value * energy
