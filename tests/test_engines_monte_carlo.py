@@ -13,6 +13,7 @@ from planner.io.nifti import read_volume, write_volume
 from planner.library import load
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.errors import CapabilityError, InputError
+from planner.treatment.geometry import beam_frame
 from planner.treatment.machine import Machine
 
 BEAM = Beam(90.0, 90.0, 0.0, (0.0, 0.0, 100.0), BixelGrid((-15.0, -15.0), (30.0, 30.0), np.ones((1, 1), bool)))
@@ -65,6 +66,26 @@ def test_electrons_are_bent_to_plus_x_and_mirrored_by_the_opposite_field():
     assert forth > 0.4
     assert forth == pytest.approx(-back, abs=0.15)
     assert abs(centroid((0.0, 0.0, 1.5))) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("gantry", "couch", "field"),
+    [
+        (0.0, 0.0, (0.0, 0.0, 1.5)),
+        (0.0, 0.0, (1.5, 0.0, 0.0)),
+        (270.0, 0.0, (0.0, -1.5, 0.0)),
+        (90.0, 90.0, (1.5, 0.0, 0.0)),
+    ],
+)
+def test_electrons_are_bent_towards_the_force_on_a_negative_charge(gantry, couch, field):
+    cube = Volume(grid := Grid((25, 25, 25), (4.0,) * 3, (-48.0,) * 3), np.ones(grid.shape), Quantity.DENSITY)
+    beam = Beam(gantry, couch, 0.0, (0.0, 0.0, 0.0), BEAM.bixels)
+    dose = engine(4000).dose(cube, [beam], PHOTONS, machine(field=field), ignore_field=False).volume.data
+    centroid = np.array([np.average(at, weights=dose) for at in np.meshgrid(*grid.axes_mm(), indexing="ij")])
+    along = beam_frame(gantry, couch, 0.0, (0.0, 0.0, 0.0), 1000.0).axes[2]
+    force = -np.cross(along, np.array(field) / 1.5)
+    assert np.dot(centroid, force) > 0.7
+    assert abs(np.dot(centroid, np.array(field) / 1.5)) < 0.5
 
 
 def test_runs_until_the_uncertainty_is_met_in_the_region():
