@@ -28,8 +28,8 @@ from planner.treatment.errors import PlanningError
 from planner.treatment.machine import Machine
 from planner.treatment.plan import Plan
 
-# The volumes of the course are told for at least this many days, every few of them.
-LAST_DAY, EVERY_DAYS = 42.0, 2.0
+# The volumes of the course are told for at least this many days, this often.
+LAST_DAY, EVERY_DAYS = 42.0, 1.0
 
 
 @dataclass(frozen=True, eq=False)
