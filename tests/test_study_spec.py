@@ -202,3 +202,15 @@ def test_the_example_is_sound():
     study = load_study(EXAMPLE)
     assert len(study.cases()) >= 18
     assert len(study.arms) == 3
+
+
+@pytest.mark.parametrize(
+    "file", sorted((Path(__file__).parent.parent / "examples").glob("*.toml")), ids=lambda f: f.stem
+)
+def test_examples_are_sound(file):
+    if 'kind = "imported"' in file.read_text():
+        with pytest.raises(InputError, match="--data"):
+            load_study(file)
+        return
+    study = load_study(file)
+    assert study.spec.study.name == file.stem and len(study.cases()) == study.spec.cohort.count * len(study.arms)
