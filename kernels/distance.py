@@ -50,6 +50,20 @@ def seed(cells, patches, h, points, origins):
 
 
 @njit
+def place(own, points, h, split, ids):
+    """Write the number of every patch to the sub-voxel of its own voxel that is nearest to its point (mm)."""
+    for i in range(own.shape[0]):
+        for j in range(own.shape[1]):
+            for k in range(own.shape[2]):
+                n = own[i, j, k]
+                if n >= 0:
+                    a = min(max(int((points[n, 0] / h[0] + 0.5) * split[0]), i * split[0]), (i + 1) * split[0] - 1)
+                    b = min(max(int((points[n, 1] / h[1] + 0.5) * split[1]), j * split[1]), (j + 1) * split[1] - 1)
+                    c = min(max(int((points[n, 2] / h[2] + 0.5) * split[2]), k * split[2]), (k + 1) * split[2] - 1)
+                    ids[a, b, c] = n
+
+
+@njit
 def _envelope(line, place, height, step, reach_sq, order, border, found):
     """Replace `line` (patch numbers, -1 for none) by the number with the least ``(x - place)^2 + height`` at each x."""
     count = 0
@@ -102,7 +116,10 @@ def _envelope(line, place, height, step, reach_sq, order, border, found):
 
 @njit
 def sweep(ids, points, h, axis, reach_sq, rows):
-    """Run one axis of the transform in place on `ids`, for lines ``rows[0]:rows[1]`` of the first other axis."""
+    """Run one axis of the transform in place on `ids`, for lines ``rows[0]:rows[1]`` of the first other axis.
+
+    The points (n, 3) are relative to the centre of voxel (0, 0, 0) of `ids`, whose voxels have edges `h`, mm.
+    """
     a = axis
     b = 0 if axis != 0 else 1
     c = 2 if axis != 2 else 1
@@ -315,19 +332,22 @@ def _descend(surface, own, h, x, y, z, n):
 
 
 @njit_bare
-def measure(f, ids, own, surface, h, far, rows, out):
-    """Write the signed distance for the x planes ``rows[0]:rows[1]``.
+def measure(f, ids, own, surface, h, split, far, rows, out):
+    """Write the signed distance for the x planes ``rows[0]:rows[1]`` of a lattice that splits every voxel.
 
     Parameters
     ----------
     f : ndarray, float32
         Occupancy, which tells the side of voxels away from the surface.
     ids : ndarray, int32
-        Nearby patch of every voxel, -1 beyond reach.
+        Nearby patch of every sub-voxel, -1 beyond reach.
     own : ndarray, int32
         Patch of the cut voxels only.
     surface : Sites
     h : tuple of 3 float
+        Edges of the voxels.
+    split : tuple of 3 int
+        Sub-voxels along each edge.
     far : float
         Distance written (with its sign) beyond reach, mm.
     out : ndarray, float32
@@ -336,12 +356,15 @@ def measure(f, ids, own, surface, h, far, rows, out):
     for i in range(rows[0], rows[1]):
         for j in range(ids.shape[1]):
             for k in range(ids.shape[2]):
-                side = -1.0 if f[i, j, k] >= 0.5 else 1.0
+                a, b, c = i // split[0], j // split[1], k // split[2]
+                side = -1.0 if f[a, b, c] >= 0.5 else 1.0
                 n = ids[i, j, k]
                 if n < 0:
                     out[i, j, k] = side * far
                     continue
-                x, y, z = i * h[0], j * h[1], k * h[2]
+                x = ((i + 0.5) / split[0] - 0.5) * h[0]
+                y = ((j + 0.5) / split[1] - 0.5) * h[1]
+                z = ((k + 0.5) / split[2] - 0.5) * h[2]
                 d, fx, fy, fz, found = _to_patch(surface, n, h, x, y, z)
                 # The foot may lie in another voxel, whose patch knows the surface there.
                 for _ in range(WALK):
@@ -354,4 +377,4 @@ def measure(f, ids, own, surface, h, far, rows, out):
                 away += (fz - surface.points[n, 2]) ** 2
                 if not found and (surface.sharp[n] or away > limit):
                     d = _descend(surface, own, h, x, y, z, n)
-                out[i, j, k] = d if own[i, j, k] >= 0 else side * abs(d)
+                out[i, j, k] = d if own[a, b, c] >= 0 else side * abs(d)

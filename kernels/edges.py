@@ -4,8 +4,8 @@ Only where patches are strongly curved. There, planes come from height functions
 across the surface add up to the surface's height over the column's base, exactly (Cummins, Francois and Kothe, Comput
 Struct 83:425, 2005). Columns that do not run from full to empty, as over an edge, say so and are left out. Where two or
 three such planes meet, they are refined together until the region below all of them tells the occupied fractions of
-the voxels around, by least squares (as Pilliod and Puckett, J Comput Phys 199:465, 2004, for one plane); if it does,
-the patch becomes a wedge. Patches near it take their own plane.
+the voxels around, by least squares (as Pilliod and Puckett, J Comput Phys 199:465, 2004, for one plane); if it does so
+better than the smooth patch (``kernels.quadric``), the patch becomes a wedge, or that plane of it which is its own.
 """
 
 import math
@@ -16,10 +16,11 @@ import numpy as np
 from kernels._jit import njit, njit_bare, njit_welded
 from kernels.distance import patch_distance
 from kernels.plane import LINES, bulge, distance_of_fraction, fraction_below, quadratic
+from kernels.quadric import SMOOTH, solve
 from kernels.surface import EMPTY, KIND, NORMALS, OFFSET, PATCH, SITE, shape_operator
 
-# Columns of a plane: valid, d, n (3), K (6).
-PLANE = 11
+# Columns of a plane: valid, d, n (3), K (6); three planes of a voxel come from columns, one from its smooth patch.
+PLANE, SOURCES = 11, 4
 # Curvature (Frobenius norm, per voxel edge) from which a patch is looked at, and how far around it, voxels.
 CURVED = 0.2
 NEAR = 2
@@ -27,6 +28,8 @@ NEAR = 2
 REACH = 3
 # Planes whose normals have a larger dot product are the same one; with a smaller, the two faces of a sheet.
 ALIKE, OPPOSED = 0.4, -0.95
+# Planes that have come closer than this by refinement make no corner: they are one curved surface.
+BLUNT = 0.6
 # A plane tells a fraction so well, and must tell so many in the block of `NEAR` voxels around.
 AGREES, TRUSTED = 0.03, 5
 # How far away planes are looked for, voxels, and what each voxel of way counts in fractions told.
@@ -37,11 +40,11 @@ SPLIT = 4
 ROUNDS, DAMPING = 4, 3e-2
 # Refinement ends where planes tell the fractions so well: what is left is the error of the sub-voxels.
 ENOUGH = 0.01
-# Patches that miss less of the fractions around than this (root mean square) are taken for smooth.
-SMOOTH = 0.03
 # A wedge counts if it tells the fractions of the voxels around this well (root mean square of those that are cut)
-# and has less than this share of the error of the smooth patch.
-TELLS, BETTER = 0.03, 0.5
+# and has less than this share of the error of the smooth patch, a corner of that of an edge.
+TELLS, BETTER, CORNER = 0.03, 0.7, 0.5
+# Patches that miss less of the fractions around than this are not tried as a wedge.
+TRIED = 0.005
 # How far from the voxel's centre the edge and the corner of its wedge may lie, voxels.
 WITHIN, ENDS = 1.0, 2.0
 
@@ -59,6 +62,8 @@ class Bench(NamedTuple):
     work : ndarray (3, 6)
         See ``fraction_below_all``.
     at, apex : ndarray (3,)
+    points : ndarray (LINES, 3)
+        See ``kernels.plane.bulge``.
     """
 
     found: np.ndarray
@@ -70,6 +75,7 @@ class Bench(NamedTuple):
     work: np.ndarray
     at: np.ndarray
     apex: np.ndarray
+    points: np.ndarray
 
 
 @njit
@@ -85,6 +91,7 @@ def _bench():
         np.empty((3, 6)),
         np.empty(3),
         np.empty(3),
+        np.empty((LINES, 3)),
     )
 
 
@@ -203,35 +210,9 @@ def mark(patches, h, rows, curved):
         curved[n] = bend > limit
 
 
-@njit
-def weigh(f, cells, patches, h, zone, rows, misfit):
-    """Write by how much each marked patch (n,) misses the fractions of the cut voxels around, root mean square."""
-    for n in range(rows[0], rows[1]):
-        misfit[n] = _misfit(f, cells[n], patches[n], h) if zone[n] else 0.0
-
-
 @njit_bare
-def _misfit(f, cell, patch, h):
-    K = patch[4:10]
-    lift = (K[0] * h[0] ** 2 + K[1] * h[1] ** 2 + K[2] * h[2] ** 2) / 24.0
-    total, cut = 0.0, 0
-    for n in range(27):
-        a, b, c = n // 9 - 1, n // 3 % 3 - 1, n % 3 - 1
-        x, y, z = a * h[0], b * h[1], c * h[2]
-        d = patch[0] + patch[1] * x + patch[2] * y + patch[3] * z + quadratic(K, x, y, z) + lift
-        nx = patch[1] + K[0] * x + K[3] * y + K[4] * z
-        ny = patch[2] + K[3] * x + K[1] * y + K[5] * z
-        nz = patch[3] + K[4] * x + K[5] * y + K[2] * z
-        told = fraction_below(d, nx, ny, nz, h[0], h[1], h[2])
-        truth = f[cell[0] + a, cell[1] + b, cell[2] + c]
-        cut += 0.0 < told < 1.0 or 0.0 < truth < 1.0
-        total += (truth - told) ** 2
-    return math.sqrt(total / max(cut, 1))
-
-
-@njit_bare
-def _inliers(f, own, cell, h, plane):
-    """Return of how many cut voxels around, that a plane touches, it tells the occupied fraction."""
+def _trust(f, own, cell, h, plane):
+    """Return of how many cut voxels around, that a plane touches, it tells the occupied fraction; 0 if of too few."""
     agree = 0
     i, j, k = cell[0], cell[1], cell[2]
     for a in range(max(i - NEAR, 0), min(i + NEAR + 1, f.shape[0])):
@@ -243,27 +224,61 @@ def _inliers(f, own, cell, h, plane):
                 touches = abs(d) <= 0.51 * (abs(nx) * h[0] + abs(ny) * h[1] + abs(nz) * h[2])
                 told = fraction_below(d, nx, ny, nz, h[0], h[1], h[2])
                 agree += touches and abs(told - f[a, b, c]) < AGREES
-    return agree
+    return agree if agree >= TRUSTED else 0
 
 
 @njit
-def fit_planes(f, own, h, cells, patches, zone, rows, planes):
-    """Write the planes (n, 3, PLANE) from columns along each axis, for the marked cut voxels."""
-    _fit_planes(f, own, h, cells, patches, zone, rows, np.empty(6), planes)
+def fit_planes(f, own, h, cells, patches, misfit, rows, planes):
+    """Write the planes (n, SOURCES, PLANE) from columns along each axis, for cut voxels whose misfit is finite.
+
+    The last one is the smooth patch, where that tells the fractions around.
+    """
+    _fit_planes(f, own, h, cells, patches, misfit, rows, np.empty(6), planes)
 
 
 @njit_bare
-def _fit_planes(f, own, h, cells, patches, zone, rows, hess, planes):
+def _fit_planes(f, own, h, cells, patches, misfit, rows, hess, planes):
     for n in range(rows[0], rows[1]):
         for axis in range(3):
             p = planes[n, axis]
             p[0] = 0.0
-            if zone[n] and abs(patches[n, axis + 1]) > 0.1:
+            if misfit[n] < np.inf and abs(patches[n, axis + 1]) > 0.1:
                 _fit(f, cells[n], axis, 1 if patches[n, axis + 1] > 0.0 else -1, h, hess, p)
                 if p[0] > 0.0:
-                    p[0] = _inliers(f, own, cells[n], h, p)
-                    if p[0] < TRUSTED:
-                        p[0] = 0.0
+                    p[0] = _trust(f, own, cells[n], h, p)
+        p = planes[n, 3]
+        p[0] = 0.0
+        if misfit[n] <= SMOOTH:
+            for r in range(10):
+                p[1 + r] = patches[n, r]
+            p[0] = _trust(f, own, cells[n], h, p)
+
+
+@njit_bare
+def _turn(plane, out):
+    """Write to `out` (d, n, K) the curvatures of a plane, turned from its normal to the one in `out`.
+
+    By the least rotation, ``R = c + [v] + v v / (1 + c)`` with v the cross product of the normals, c the dot product.
+    """
+    x, y, z, K = plane[2], plane[3], plane[4], plane[5:11]
+    vx, vy, vz = y * out[3] - z * out[2], z * out[1] - x * out[3], x * out[2] - y * out[1]
+    c = x * out[1] + y * out[2] + z * out[3]
+    share = 1.0 / (1.0 + max(c, -0.9))
+    # Two rows by two rows: the third of K follows from K n = 0 only in exact arithmetic, so all six are written.
+    for p in range(3):
+        ax = (c if p == 0 else (vz if p == 1 else -vy)) + share * (vx, vy, vz)[p] * vx
+        ay = (c if p == 1 else (vx if p == 2 else -vz)) + share * (vx, vy, vz)[p] * vy
+        az = (c if p == 2 else (vy if p == 0 else -vx)) + share * (vx, vy, vz)[p] * vz
+        ux, uy, uz = (
+            K[0] * ax + K[3] * ay + K[4] * az,
+            K[3] * ax + K[1] * ay + K[5] * az,
+            K[4] * ax + K[5] * ay + K[2] * az,
+        )
+        for q in range(p, 3):
+            bx = (c if q == 0 else (vz if q == 1 else -vy)) + share * (vx, vy, vz)[q] * vx
+            by = (c if q == 1 else (vx if q == 2 else -vz)) + share * (vx, vy, vz)[q] * vy
+            bz = (c if q == 2 else (vy if q == 0 else -vx)) + share * (vx, vy, vz)[q] * vz
+            out[4 + p if p == q else 6 + p + q] = ux * bx + uy * by + uz * bz
 
 
 @njit_bare
@@ -282,8 +297,8 @@ def _gather(own, cells, planes, h, n, found):
                     if m < 0:
                         continue
                     ring = max(abs(a - i), abs(b - j), abs(c - k))
-                    for axis in range(3):
-                        p = planes[m, axis]
+                    for source in range(SOURCES):
+                        p = planes[m, source]
                         if p[0] - FADE * ring <= most:
                             continue
                         d, nx, ny, nz = _carried(p, (i - a) * h[0], (j - b) * h[1], (k - c) * h[2])
@@ -295,29 +310,10 @@ def _gather(own, cells, planes, h, n, found):
                         if new:
                             most = p[0] - FADE * ring
                             found[count, 0], found[count, 1], found[count, 2], found[count, 3] = d, nx, ny, nz
-                            for r in range(6):
-                                found[count, 4 + r] = p[5 + r]
+                            _turn(p, found[count])
         if most == 0.0:
             return count
     return 3
-
-
-@njit_bare
-def _solve(gram, right, size):
-    """Solve a positive definite system in place: `right` becomes the solution, the lower triangle a Cholesky factor."""
-    for p in range(size):
-        for q in range(p + 1):
-            total = gram[p, q]
-            for r in range(q):
-                total -= gram[p, r] * gram[q, r]
-            gram[p, q] = math.sqrt(max(total, 1e-12)) if p == q else total / gram[q, q]
-        for q in range(p):
-            right[p] -= gram[p, q] * right[q]
-        right[p] /= gram[p, p]
-    for p in range(size - 1, -1, -1):
-        for q in range(p + 1, size):
-            right[p] -= gram[q, p] * right[q]
-        right[p] /= gram[p, p]
 
 
 @njit_bare
@@ -329,7 +325,7 @@ def _meet(planes, count, bench):
         for q in range(count):
             gram[p, q] = planes[p, 1] * planes[q, 1] + planes[p, 2] * planes[q, 2] + planes[p, 3] * planes[q, 3]
         gram[p, p] += 1e-9
-    _solve(gram, right, count)
+    solve(gram, right, count)
     for axis in range(3):
         bench.apex[axis] = 0.0
         for p in range(count):
@@ -426,7 +422,7 @@ def _refine(f, cell, h, planes, count, bench):
         misfit = _normal_equations(f, cell, h, planes, count, bench)
         if turn == ROUNDS or misfit < ENOUGH:
             break
-        _solve(bench.gram, bench.right, 4 * count)
+        solve(bench.gram, bench.right, 4 * count)
         for p in range(count):
             for r in range(4):
                 planes[p, r] += bench.right[4 * p + r]
@@ -443,7 +439,7 @@ def _is_near(x, y, z, h, reach):
 
 
 @njit_bare
-def _as_wedge(planes, count, apex, v, h, patch):
+def as_wedge(planes, count, apex, v, h, patch):
     """Write a patch that stands for the region below two or three planes that meet at `apex`.
 
     Return whether that surface passes through the voxel.
@@ -476,11 +472,47 @@ def _as_wedge(planes, count, apex, v, h, patch):
 
 
 @njit_bare
+def _as_plane(planes, count, v, h, bench):
+    """Write to `bench.trial` the one of the planes of a wedge that is a voxel's own, if one tells its fraction."""
+    best, trial = AGREES, bench.trial
+    for p in range(count):
+        plane = planes[p]
+        lift = bulge(plane[0], plane[1], plane[2], plane[3], plane[4:], h, bench.points)
+        miss = abs(fraction_below(plane[0] + lift, plane[1], plane[2], plane[3], h[0], h[1], h[2]) - v)
+        touches = abs(plane[0] + lift) <= 0.51 * (abs(plane[1]) * h[0] + abs(plane[2]) * h[1] + abs(plane[3]) * h[2])
+        if touches and miss < best:
+            best = miss
+            for r in range(10):
+                trial[r] = plane[r]
+            trial[0] = distance_of_fraction(v, plane[1], plane[2], plane[3], h[0], h[1], h[2]) - lift
+            for r in range(KIND, PATCH):
+                trial[r] = 0.0
+            for r in range(3):
+                trial[OFFSET + r] = trial[SITE + r] = -trial[0] * trial[1 + r]
+    return best < AGREES
+
+
+@njit_bare
+def _is_corner(planes):
+    """Return whether no two of three planes are nearly the same."""
+    for p in range(3):
+        q = (p + 1) % 3
+        dot = planes[p, 1] * planes[q, 1] + planes[p, 2] * planes[q, 2] + planes[p, 3] * planes[q, 3]
+        if dot > BLUNT:
+            return False
+    return True
+
+
+@njit_bare
 def _wedge(f, cell, h, limit, count, bench, patch):
-    """Turn a patch into a wedge of two or three of the planes found, if its misfit is below `limit`."""
+    """Turn a patch into the wedge of two or three of the planes found that has the least misfit, if below `limit`.
+
+    A corner has half as many unknowns again as an edge, and must do so much better.
+    """
     some, apex = bench.some, bench.apex
-    # All planes first, then each pair: the pair that leaves out plane `drop`.
-    for drop in range(count, -1 if count == 3 else count - 1, -1):
+    # The pair that leaves out plane `drop`; all three last.
+    for turn in range(4 if count == 3 else 1):
+        drop = turn if count == 3 else 2
         used = 0
         for p in range(count):
             if p != drop:
@@ -491,14 +523,16 @@ def _wedge(f, cell, h, limit, count, bench, patch):
         _meet(some, used, bench)
         if not _is_near(apex[0], apex[1], apex[2], h, 1.5 * reach):
             continue
-        if _refine(f, cell, h, some, used, bench) > limit:
+        misfit = _refine(f, cell, h, some, used, bench) / (1.0 if used == 2 else CORNER)
+        if misfit > limit or (used == 3 and not _is_corner(some)):
             continue
         _meet(some, used, bench)
         v = f[cell[0], cell[1], cell[2]]
-        if _is_near(apex[0], apex[1], apex[2], h, reach) and _as_wedge(some, used, apex, v, h, bench.trial):
+        near = _is_near(apex[0], apex[1], apex[2], h, reach)
+        if (near and as_wedge(some, used, apex, v, h, bench.trial)) or _as_plane(some, used, v, h, bench):
+            limit = misfit
             for r in range(PATCH):
                 patch[r] = bench.trial[r]
-            return
 
 
 @njit
@@ -510,33 +544,7 @@ def find_edges(f, own, h, cells, planes, misfit, rows, patches):
 @njit_bare
 def _find_edges(f, own, h, cells, planes, misfit, rows, bench, patches):
     for n in range(rows[0], rows[1]):
-        if misfit[n] > SMOOTH:
+        if misfit[n] > TRIED:
             count = _gather(own, cells, planes, h, n, bench.found)
             if count > 1:
                 _wedge(f, cells[n], h, min(TELLS, BETTER * misfit[n]), count, bench, patches[n])
-
-
-@njit
-def flatten(f, own, h, cells, planes, beside, rows, patches):
-    """Give patches beside an edge (n, tells which) that are no wedge themselves a plane of the columns."""
-    _flatten(f, own, h, cells, planes, beside, rows, (np.empty((3, 10)), np.empty((LINES, 3))), patches)
-
-
-@njit_bare
-def _flatten(f, own, h, cells, planes, beside, rows, lent, patches):
-    found, points = lent
-    for n in range(rows[0], rows[1]):
-        if not beside[n] or patches[n, KIND] > 0.0:
-            continue
-        v = f[cells[n, 0], cells[n, 1], cells[n, 2]]
-        for p in range(_gather(own, cells, planes, h, n, found)):
-            d, nx, ny, nz = found[p, 0], found[p, 1], found[p, 2], found[p, 3]
-            lift = bulge(d, nx, ny, nz, found[p, 4:], h, points)
-            touches = abs(d + lift) <= 0.51 * (abs(nx) * h[0] + abs(ny) * h[1] + abs(nz) * h[2])
-            if touches and abs(fraction_below(d + lift, nx, ny, nz, h[0], h[1], h[2]) - v) < AGREES:
-                patches[n, 0] = distance_of_fraction(v, nx, ny, nz, h[0], h[1], h[2]) - lift
-                for r in range(9):
-                    patches[n, 1 + r] = found[p, 1 + r]
-                for r in range(3):
-                    patches[n, OFFSET + r] = patches[n, SITE + r] = -patches[n, 0] * found[p, 1 + r]
-                break

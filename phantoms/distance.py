@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.coverage import count_level, fraction_inside, sample_level
-from kernels.distance import BESIDE, Sites, measure, seed, sweep
-from kernels.edges import FAR, NEAR, PLANE, SMOOTH, find_edges, fit_planes, flatten, mark, weigh
+from kernels.distance import BESIDE, Sites, measure, place, seed, sweep
+from kernels.edges import FAR, NEAR, PLANE, SOURCES, TRIED, find_edges, fit_planes, mark
+from kernels.quadric import refine
+from kernels.slivers import inherit
 from kernels.surface import EMPTY, KIND, PATCH, count_cut, fit_patches, list_cut, spread, stencil
 from kernels.threads import chunks, run_chunks
 from phantoms.grid import Grid
@@ -21,6 +23,12 @@ _FLOOR = 0.75
 # Binary masks of fewer voxels have no surface to smooth: their voxels count as they are.
 _SMALL = 64
 _PLANES = 8
+
+Split = tuple[int, int, int]
+# For a margin outwards, voxels are split in two where they are longer than this share of it and than this length, mm;
+# inwards, where the result has edges of its own, where they are longer than the second one. Never in bodies of so many.
+_SHARE, _OUTWARDS, _INWARDS, _PARTS = 0.75, 1.0, 0.6, 2
+_LARGE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -118,22 +126,25 @@ def _sharpen(
     if not curved.any():
         return
     spread(own, cells, curved, NEAR, zone)
-    misfit, planes = np.empty(count), np.empty((count, 3, PLANE))
-    run_chunks(lambda lo, hi: weigh(f, cells, patches, h, zone, (lo, hi), misfit), rows)
+    misfit, planes = np.empty(count), np.empty((count, SOURCES, PLANE))
+    run_chunks(lambda lo, hi: refine(f, cells, patches, h, zone, (lo, hi), misfit), rows)
     near = np.zeros(count, bool)
-    spread(own, cells, misfit > SMOOTH, FAR, near)
+    spread(own, cells, misfit > TRIED, FAR, near)
     near &= zone
     if not near.any():
         return
-    run_chunks(lambda lo, hi: fit_planes(f, own, h, cells, patches, near, (lo, hi), planes), rows)
+    wanted = np.where(near, misfit, np.inf)
+    run_chunks(lambda lo, hi: fit_planes(f, own, h, cells, patches, wanted, (lo, hi), planes), rows)
     run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, misfit, (lo, hi), patches), rows)
     beside = np.zeros(count, bool)
     spread(own, cells, patches[:, KIND] > 0.0, FAR, beside)
     beside &= zone
-    run_chunks(lambda lo, hi: flatten(f, own, h, cells, planes, beside, (lo, hi), patches), rows)
+    lost = np.zeros(count, bool)
+    run_chunks(lambda lo, hi: inherit(f, own, h, cells, beside, (lo, hi), patches, lost), rows)
+    own[tuple(cells[lost].T)] = -1
 
 
-def distance_field(structure: Structure, reach_mm: float) -> Volume:
+def distance_field(structure: Structure, reach_mm: float, split: Split = (1, 1, 1)) -> Volume:
     """Return the signed distance (mm, negative inside) on the structure's window padded by `reach_mm`.
 
     Parameters
@@ -141,6 +152,8 @@ def distance_field(structure: Structure, reach_mm: float) -> Volume:
     structure : Structure
     reach_mm : float
         Distance up to which the field is exact, outside and inside; beyond, plus or minus a little more is written.
+    split : tuple of 3 int
+        The field's lattice has so many voxels in each of the structure's, along each axis.
 
     Raises
     ------
@@ -153,24 +166,28 @@ def distance_field(structure: Structure, reach_mm: float) -> Volume:
     reach = reach_mm + 2.0 * max(h)
     x, y, z = (int(np.ceil(reach / step)) for step in h)
     surface = surface_of(structure, (x, y, z))
-    return Volume(surface.grid, transform(surface, reach), Quantity.DISTANCE)
+    return Volume(surface.grid.split(split), transform(surface, reach, split), Quantity.DISTANCE)
 
 
-def transform(surface: Surface, reach_mm: float) -> np.ndarray:
-    """Return the signed distance to a surface on its grid, float32, exact within `reach_mm`."""
-    h, shape, cells = surface.grid.spacing_mm, surface.grid.shape, surface.cells
-    own, points, origins = surface.own, np.empty((len(cells), 3)), np.empty((len(cells), 3))
+def transform(surface: Surface, reach_mm: float, split: Split = (1, 1, 1)) -> np.ndarray:
+    """Return the signed distance to a surface on its grid, every voxel split, float32, exact within `reach_mm`."""
+    h, cells, own = surface.grid.spacing_mm, surface.cells, surface.own
+    points, origins = np.empty((len(cells), 3)), np.empty((len(cells), 3))
     seed(cells, surface.patches, h, points, origins)
     sharp = np.zeros(len(cells), bool)
     spread(own, cells, surface.patches[:, KIND] > 0.0, BESIDE, sharp)
     sites = Sites(cells, surface.patches, points, origins, sharp)
-    ids = own.copy()
+    fine = surface.grid.split(split)
+    shape, step = fine.shape, fine.spacing_mm
+    ids = np.full(shape, -1, np.int32)
+    place(own, points, h, split, ids)
+    from_first = points + np.asarray(surface.grid.origin_mm) - np.asarray(fine.origin_mm)
     for axis in (2, 1, 0):
         rows = chunks(shape[1 if axis == 0 else 0], _PLANES)
-        run_chunks(lambda lo, hi, axis=axis: sweep(ids, points, h, axis, reach_mm**2, (lo, hi)), rows)
+        run_chunks(lambda lo, hi, axis=axis: sweep(ids, from_first, step, axis, reach_mm**2, (lo, hi)), rows)
     out = np.empty(shape, np.float32)
     run_chunks(
-        lambda lo, hi: measure(surface.occupancy, ids, own, sites, h, reach_mm, (lo, hi), out),
+        lambda lo, hi: measure(surface.occupancy, ids, own, sites, h, split, reach_mm, (lo, hi), out),
         chunks(shape[0], _PLANES),
     )
     return out
@@ -195,6 +212,28 @@ def occupancy_of(distance: Volume, level_mm: float = 0.0) -> np.ndarray:
         chunks(distance.grid.shape[0], _PLANES),
     )
     return out
+
+
+def grown(structure: Structure, mm: float) -> Structure:
+    """Return all that lies within `mm` of a structure, or what lies deeper inside than `mm` if that is negative.
+
+    Where voxels are coarse for the margin they are split, and fractions told from the parts: a surface that is
+    parallel to an edge is no rounder than the margin, and one that lies inside has edges itself.
+
+    Raises
+    ------
+    ValueError
+        If the structure is empty.
+    """
+    finest = max(_SHARE * mm, _OUTWARDS) if mm > 0.0 else _INWARDS
+    most = _PARTS if np.count_nonzero(structure.occupancy) < _LARGE else 1
+    nx, ny, nz = (min(int(np.ceil(step / finest - 1e-6)), most) for step in structure.grid.spacing_mm)
+    split = (nx, ny, nz)
+    field = distance_field(structure, abs(mm), split)
+    fractions = occupancy_of(field, mm)
+    nx, ny, nz = (n // parts for n, parts in zip(field.grid.shape, split, strict=True))
+    fractions = fractions.reshape(nx, split[0], ny, split[1], nz, split[2]).mean(axis=(1, 3, 5))
+    return Structure(structure.name, structure.role, field.grid.merged(split), fractions)
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,6 +102,17 @@ class Grid:
         nx, ny, nz = (int(h) - int(lo) for lo, h in zip(low, high, strict=True))
         return Grid((nx, ny, nz), self.spacing_mm, tuple(self.point_of(np.asarray(low))))
 
+    def split(self, parts: Sequence[int]) -> "Grid":
+        """Return the grid with each voxel split into so many parts along x, y and z."""
+        step = np.asarray(self.spacing_mm) / parts
+        origin = self.low_mm + 0.5 * step
+        return Grid(tuple(np.asarray(self.shape) * parts), tuple(step), tuple(origin))
+
+    def merged(self, parts: Sequence[int]) -> "Grid":
+        """Return the grid of which this one is split: the inverse of `split`."""
+        step = np.asarray(self.spacing_mm) * parts
+        return Grid(tuple(np.asarray(self.shape) // parts), tuple(step), tuple(self.low_mm + 0.5 * step))
+
     def offset_in(self, other: "Grid", tolerance: float = 1e-3) -> tuple[int, int, int] | None:
         """Return the voxel offset of this grid in `other` if their voxels coincide, else None.
 

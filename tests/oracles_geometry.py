@@ -9,6 +9,9 @@ from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 
+# The real root of x^4 = x + 1, whose powers spread points evenly over a cube.
+PLASTIC = 1.2207440846057596
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -87,23 +90,30 @@ def structure(
     shape: Shape,
     spacing: tuple[float, float, float],
     shift: tuple[float, float, float] = (0, 0, 0),
-    split: int = 8,
+    split: int | None = None,
     rotation: np.ndarray | None = None,
 ) -> Structure:
-    """The body, centred on the origin, on a grid shifted by a fraction of a voxel; `split` 1 is a binary mask."""
+    """The body, centred on the origin, on a grid shifted by a fraction of a voxel; `split` 1 is a binary mask.
+
+    Fractions are counted on 1000 points of a Kronecker sequence: a regular lattice (`split` along each axis) is off by
+    up to 1/16 of a voxel where a face is parallel to it.
+    """
     h = np.array(spacing, float)
     n = np.ceil(2 * shape.reach_mm / h).astype(int) + 4
     grid = Grid(tuple(n), tuple(h), tuple(-(n - 1) / 2 * h + np.array(shift) * h))
-    axis = (np.arange(split) + 0.5) / split - 0.5
+    offsets = (np.arange(1, 1001)[:, None] / PLASTIC ** np.arange(1, 4)) % 1 - 0.5
+    if split is not None:
+        axis = (np.arange(split) + 0.5) / split - 0.5
+        offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
     turned = np.eye(3) if rotation is None else rotation
     centres = np.stack(np.meshgrid(*grid.axes_mm(), indexing="ij"), -1)
     rough = shape.sign(centres @ turned)
     occupancy = (rough < 0).astype(float)
     cut = np.abs(rough) < 2 * np.linalg.norm(h)
     found = np.zeros(int(cut.sum()))
-    for offset in np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3):
+    for offset in offsets:
         found += shape.sign((centres[cut] + offset * h) @ turned) < 0
-    occupancy[cut] = found / split**3
+    occupancy[cut] = found / len(offsets)
     return Structure("body", Role.TARGET, grid, occupancy)
 
 
