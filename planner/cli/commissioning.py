@@ -16,10 +16,10 @@ from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
 from planner.validation.cavity import cavity_checks
 from planner.validation.compare import Comparison, Row, compare, output_rows
+from planner.validation.contours import contour_rows
 from planner.validation.in_field import in_field_checks
 from planner.validation.machines import machine_checks
 from planner.validation.second import second_calculation
-from planner.validation.segmentation import segmentation_rows
 
 HISTORIES = 1_000_000
 """Of Monte Carlo in each case; about the noise of the reference, and counted with it."""
@@ -56,8 +56,8 @@ def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Pa
                 rows += [check.as_row() for check in machine_checks(each.name)]
         if engine is None:
             rows += [check.as_row() for check in cavity_checks()]
-            typer.echo("cavity segmentation", err=True)
-            rows += segmentation_rows()
+            typer.echo("contours: 20 synthetic patients", err=True)
+            rows += contour_rows()
     constants = constants_of(each.name for each in engines)
     write_commissioning(done, rows, constants, out)
     if markdown is not None:

@@ -129,6 +129,32 @@ class Hand(Frozen):
         return redrawn(structure, sd, self.correlation_mm.value, rng, offset)
 
 
+class Reading(Frozen):
+    """What observers take a CTV to be, where no rule tells them: each keeps an opinion of their own.
+
+    Attributes
+    ----------
+    tract_share : Constant
+        Share of observers who include the surgical tract.
+    flap_mm : Constant
+        Lowest and highest reach along the bone flap.
+    margin_mm : Constant
+        Lowest and highest margin about the cavity, inside the skull.
+    """
+
+    tract_share: Constant[float]
+    flap_mm: Constant[tuple[float, float]]
+    margin_mm: Constant[tuple[float, float]]
+
+    def drawn(self, rng: np.random.Generator) -> tuple[bool, float, float]:
+        """Return the opinion of one observer: whether the tract belongs to it, reach along the flap, margin, mm."""
+        chance, flap, margin = rng.random(3)
+        low, high = self.flap_mm.value
+        least, most = self.margin_mm.value
+        with_tract = bool(chance < self.tract_share.value)
+        return with_tract, float(low + flap * (high - low)), float(least + margin * (most - least))
+
+
 class Observer(Frozen):
     """An observer of the library: a file ``observers/<name>.toml``.
 
@@ -139,12 +165,15 @@ class Observer(Frozen):
         ``hand``: all of the target is drawn by hand on the images; ``segmentation``: the cavity is segmented from its
         middle, tumour and residual tumour are taken as they are.
     hand : Hand or None
+    reading : Reading or None
+        Of the CTV. Studies have margin rules instead; the agreement of experts is simulated with it.
     """
 
     name: str
     title: str
     method: Literal["hand", "segmentation"]
     hand: Hand | None = None
+    reading: Reading | None = None
 
     @model_validator(mode="after")
     def _hand_or_none(self) -> "Observer":

@@ -170,6 +170,18 @@ class Findings:
         return tuple(arm for arm in self.shown_arms if arm.name in changed)
 
     @property
+    def margins_left_out(self) -> tuple[str, ...]:
+        """What margin rules asked for and the patients of some cases do not have, each once."""
+        told = (case.facts.get("plan", {}).get("margins_left_out", "") for case in self.cases)
+        return tuple(dict.fromkeys(part for parts in told for part in parts.split("; ") if part))
+
+    @property
+    def observer(self) -> tuple[str, float]:
+        """Who drew the target, and the standard deviation, mm, of the uniform observer."""
+        settings = self.study["spec"].get("settings", {})
+        return settings.get("observer", "uniform"), settings.get("observer_sd_mm", 0.5)
+
+    @property
     def field_ignored(self) -> tuple[Arm, ...]:
         """Arms in which a magnetic field was left out of the dose on the user's word."""
         names = {case.strategy for case in self.cases if case.facts.get("field_ignored")}
