@@ -50,11 +50,11 @@ def segment_cavity(images: Sequence[Volume], seed_mm: Sequence[float], name: str
     PlanningError
         If the seed lies outside the first image, does not stand out of the brain, or no closed cavity is about it.
     """
-    grid, seed, around = _window(images[0].grid, seed_mm)
+    grid, seed, cut = _window(images[0].grid, seed_mm)
     data = [image.on(grid).data for image in images]
     noise = [_noise(array) for array in data]
     likeness = _likeness(data, noise, _distance(grid, seed_mm))
-    inside = _grown(likeness, seed, grid, around)
+    inside = _grown(likeness, seed, grid, cut)
     grid, view = _close(grid, inside)
     data, inside = [array[view] for array in data], inside[view]
     for _ in range(_ROUNDS):
