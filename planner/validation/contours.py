@@ -11,7 +11,7 @@ PATIENTS, SEED, EARLY, LATE = 20, 2018, 1.0, 21.0
 
 
 def contour_rows() -> list[Row]:
-    """Return the verdicts on twenty patients, one and twenty-one days after surgery; two CPU minutes."""
+    """Return the verdicts on twenty patients, one and twenty-one days after surgery; two and a half CPU minutes."""
     expert = library.load("observers", "expert", Observer)
     spec = CohortSpec(patients=PATIENTS, seed=SEED)
     scores, found = [], []
