@@ -42,16 +42,20 @@ def hollows(frame: Frame) -> Shape:
     return posterior_fossa(frame).grown(2.0) | cisterns
 
 
-def fissures(frame: Frame, opening_mm: float) -> Shape:
-    """Return the interhemispheric and the Sylvian fissures, the latter with the cleft over the insula."""
-    long = Box(frame.at(0, 0, 40), (opening_mm / 2, 120.0, 120.0)) - core(frame)
+def interhemispheric_fissure(frame: Frame, opening_mm: float) -> Shape:
+    """Return the cleft between the hemispheres, `opening_mm` wide."""
+    return Box(frame.at(0, 0, 40), (opening_mm / 2, 120.0, 120.0)) - core(frame)
+
+
+def sylvian_fissures(frame: Frame, opening_mm: float) -> Shape:
+    """Return the Sylvian fissures with the clefts over the insulae, about `opening_mm` wide."""
     half = 0.4 * opening_mm + 0.3
-    lateral: list[Shape] = []
+    parts: list[Shape] = []
     for side in SIDES.values():
         mouth, insula = frame.at(side * 55, -8, 14), frame.at(side * 41, -5, 17)
-        lateral.append(Ellipsoid(mouth, (19.0, 31.0, half)).rotated(_turned(0, 19.0), mouth))
-        lateral.append(Ellipsoid(insula, (half, 23.0, 13.0)).rotated(_turned(2, side * 9.0), insula))
-    return union(long, *lateral)
+        parts.append(Ellipsoid(mouth, (19.0, 31.0, half)).rotated(_turned(0, 19.0), mouth))
+        parts.append(Ellipsoid(insula, (half, 23.0, 13.0)).rotated(_turned(2, side * 9.0), insula))
+    return union(*parts)
 
 
 def _turned(axis: int, angle_deg: float) -> np.ndarray:

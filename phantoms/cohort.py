@@ -271,11 +271,14 @@ class SyntheticAnatomy:
             return
         cut = self.craniotomy.cut(self._background.structures["skull"])
         canvas.fill("scar", cut.occupancy, cut.grid)
+        older, newer = blood_shares(day).items()
+        under = self.craniotomy.collection(self.head.vault, self.grid, day)
+        canvas.fill("cavity_fluid", under.occupancy, under.grid)
+        canvas.fill(older[0], under.occupancy * np.float32(0.5), under.grid)
         for tissue, name in (("scar", "tract"), ("rim", "rim"), ("cavity_fluid", "cavity")):
             canvas.fill(tissue, regions[name].occupancy, regions[name].grid)
         canvas.fill("tumour", regions["residual"].occupancy, regions["residual"].grid)
         blood = regions["blood"]
-        older, newer = blood_shares(day).items()
         canvas.fill(older[0], blood.occupancy, blood.grid)
         canvas.fill(newer[0], blood.occupancy * np.float32(newer[1]), blood.grid)
         canvas.fill("air", regions["air"].occupancy, regions["air"].grid)

@@ -6,13 +6,17 @@ import numpy as np
 
 from phantoms.cited import Cited
 from phantoms.course import SurgicalCourse
-from phantoms.grid import Triple
+from phantoms.grid import Grid, Triple
+from phantoms.shapes import Shape, covered, sampled
 from phantoms.structure import Role, Structure
 
 FLAP_RADIUS_MM = Cited(24.0, "craniotomies for a single metastasis are 4-5 cm across", "assumed")
 SAW_CUT_MM = Cited(1.6, "width of the craniotome's cut", "assumed")
 PLATES = 3
 PLATE_CC = Cited(0.045, "titanium plate of 18 x 4 x 0.6 mm with its screws", "assumed")
+COLLECTION_MM = Cited(3.5, "extradural blood and fluid under the flap on the first days", "assumed")
+COLLECTION_DAY = Cited(12.0, "resorbed within weeks", "assumed")
+_FAR_MM = 1e3
 # Bone farther than this from the craniotomy along its axis is another wall of the skull.
 _DEPTH_MM = 25.0
 
@@ -40,16 +44,25 @@ class Craniotomy:
 
     def flap(self, skull: Structure) -> Structure:
         """Return the flap without its cut, ``bone_flap``, from the whole skull."""
-        part, away = self._nearby(skull)
-        inside = 0.5 - (away - np.float32(FLAP_RADIUS_MM.value)) / np.float32(part.grid.spacing_mm[0])
-        return Structure("bone_flap", Role.SUPPORT, part.grid, np.clip(inside, 0.0, 1.0) * part.occupancy).cropped()
+        window, away = self._nearby(skull.grid)
+        inside = covered(away - np.float32(FLAP_RADIUS_MM.value), window)
+        return Structure("bone_flap", Role.SUPPORT, window, inside * skull.on(window)).cropped()
 
     def cut(self, skull: Structure) -> Structure:
         """Return the saw cut around the flap, ``saw_cut``, from the whole skull."""
-        part, away = self._nearby(skull)
-        middle, half = np.float32(FLAP_RADIUS_MM.value + 0.5 * SAW_CUT_MM.value), np.float32(0.5 * SAW_CUT_MM.value)
-        inside = 0.5 - (np.abs(away - middle) - half) / np.float32(part.grid.spacing_mm[0])
-        return Structure("saw_cut", Role.SUPPORT, part.grid, np.clip(inside, 0.0, 1.0) * part.occupancy).cropped()
+        window, away = self._nearby(skull.grid)
+        half = np.float32(0.5 * SAW_CUT_MM.value)
+        inside = covered(np.abs(away - np.float32(FLAP_RADIUS_MM.value) - half) - half, window)
+        return Structure("saw_cut", Role.SUPPORT, window, inside * skull.on(window)).cropped()
+
+    def collection(self, vault: Shape, grid: Grid, day: float) -> Structure:
+        """Return the ``collection`` of blood and fluid under the flap on `day`, inside the skull's inner surface."""
+        window, away = self._nearby(grid)
+        depth = sampled(vault, window)
+        thick = COLLECTION_MM.value * float(np.exp(-day / COLLECTION_DAY.value))
+        # It thins out towards the edge of the flap.
+        floor = np.float32(thick) * np.maximum(1.0 - (away / np.float32(FLAP_RADIUS_MM.value)) ** 2, 0.0)
+        return Structure("collection", Role.SUPPORT, window, covered(depth, window) - covered(depth + floor, window))
 
     def plates(self) -> np.ndarray:
         """Return the plates of titanium that hold the flap, shape (n, 4): place, LPS mm, and volume, cm3."""
@@ -61,17 +74,16 @@ class Craniotomy:
         places = np.asarray(self.centre_mm) + FLAP_RADIUS_MM.value * away
         return np.column_stack([places, np.full(PLATES, PLATE_CC.value)])
 
-    def _nearby(self, skull: Structure) -> tuple[Structure, np.ndarray]:
-        """Return the skull about the craniotomy and the distance, mm, of its voxels from the axis (else infinite)."""
+    def _nearby(self, grid: Grid) -> tuple[Grid, np.ndarray]:
+        """Return the voxels of a grid about the craniotomy and how far from its axis they are, mm (else far off)."""
         centre, reach = np.asarray(self.centre_mm), FLAP_RADIUS_MM.value + SAW_CUT_MM.value + _DEPTH_MM / 2
-        low = np.floor(skull.grid.index_of(centre - reach)).astype(int)
-        window = skull.grid.window(
-            low.tolist(), (np.ceil(skull.grid.index_of(centre + reach)).astype(int) + 1).tolist()
-        )
+        low = np.maximum(np.floor(grid.index_of(centre - reach)).astype(int), 0)
+        high = np.minimum(np.ceil(grid.index_of(centre + reach)).astype(int) + 1, grid.shape)
+        window = grid.window(low.tolist(), high.tolist())
         x, y, z = ((a - c).astype(np.float32) for a, c in zip(window.axes_mm(), centre, strict=True))
         a, b, c = (np.float32(v) for v in self.axis)
         x, y, z = x[:, None, None], y[None, :, None], z[None, None, :]
         along = a * x + b * y + c * z
         away = np.sqrt(np.maximum(x * x + y * y + z * z - along * along, 0.0))
-        away[np.abs(along) > _DEPTH_MM] = np.inf
-        return Structure(skull.name, skull.role, window, skull.on(window)), away
+        away[np.abs(along) > _DEPTH_MM] = _FAR_MM
+        return window, away

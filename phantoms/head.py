@@ -270,7 +270,9 @@ class _Painter:
         vault = self._seen(self.vault, window)
         hull = np.maximum(vault + np.float32(head.csf_mm), -sampled(brain.hollows(frame), window))
         whole = covered(hull, window)
-        clefts = brain.fissures(frame, 0.6 + 0.4 * head.csf_mm).roughened(head.coarse, 0.35)
+        opening = 0.6 + 0.4 * head.csf_mm
+        clefts = brain.interhemispheric_fissure(frame, opening).roughened(head.coarse, 0.35)
+        clefts |= brain.sylvian_fissures(frame, opening).roughened(head.coarse, 0.8)
         np.maximum(hull, -sampled(clefts, window), out=hull)
         core = sampled(brain.core(frame), window)
         pial = cortex.pial_distance(hull, core, window, (head.folds, head.coarse), 0.3 + 0.3 * head.csf_mm)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
-from phantoms.craniotomy import FLAP_RADIUS_MM
+from phantoms.craniotomy import COLLECTION_DAY, COLLECTION_MM, FLAP_RADIUS_MM
 from phantoms.distance import distance_field, occupancy_of
 from phantoms.flow import AT_REST_DAY, Carried
 from phantoms.head import DURA_MM, STRUCTURES, field_of_view
@@ -134,6 +134,15 @@ def test_the_flap_is_a_disc_of_skull_over_the_cavity(patient, day20):
     cut = patient.craniotomy.cut(skull)
     assert np.minimum(cut.on(skull.grid), flap.on(skull.grid)).max() <= 0.5
     assert 0.0 < day20.structures["tract"].volume_cc < 4.0  # nearly all of it opens into this cavity
+
+
+def test_the_collection_under_the_flap_is_a_cap_that_is_resorbed(patient, day20):
+    vault, grid = patient.head.vault, patient.grid
+    first, later = (patient.craniotomy.collection(vault, grid, day) for day in (0.0, COLLECTION_DAY.value))
+    cap_cc = np.pi * FLAP_RADIUS_MM.value**2 * COLLECTION_MM.value / 2 / 1000.0  # a paraboloid
+    assert first.volume_cc == pytest.approx(cap_cc, rel=0.25)  # the vault is curved
+    assert later.volume_cc == pytest.approx(first.volume_cc / np.e, rel=0.15)
+    assert (first.occupancy <= day20.structures["intracranial"].on(first.grid) + 1e-6).all()
 
 
 def test_dura_lines_the_skull_and_holds_the_sinuses(day20):
