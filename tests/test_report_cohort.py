@@ -14,6 +14,7 @@ from planner.report.cohort_literature import literature, published
 from planner.report.collect import Findings, collect
 from planner.report.delay import Delay, delay
 from planner.report.naming import naming_of
+from planner.report.page import render
 from planner.report.scales import Scale
 from planner.validation.cavity import all_series
 
@@ -128,3 +129,16 @@ def test_without_a_cavity_there_is_no_section(findings: Findings) -> None:
         delay(replace(findings, cases=tuple(replace(c, steps=steps) for c in findings.cases)), naming_of(findings))
         is None
     )
+
+
+def test_a_real_patient_tells_what_was_imaged_and_draws_nothing(findings: Findings) -> None:
+    told = {"source": "imported images", "site": "left", "days": "1, 22", "measured": "7.62 cc on day 1",
+            "cavity_initial_cc": 7.6, **{f"tumour_{axis}_mm": 9.0 for axis in "xyz"}}  # fmt: skip
+    real = tuple(replace(c, facts={**c.facts, "facts": told}) for c in findings.cases if c.patient == "p01")
+    study = {**findings.study, "spec": {**findings.study["spec"], "cohort": {"kind": "imported", "lesions": []}}}
+    alone = replace(findings, study=study, cases=real)
+    shown = cohort(alone)
+    assert dict(zip(shown.headings, shown.rows[0].cells, strict=True))["Days imaged"] == "1, 22"
+    assert (shown.sizes, shown.drawn, shown.beside) == (None, (), ())
+    assert shown.places is not None and len(shown.rows) == 1
+    assert "One real patient as imported" in render(alone)

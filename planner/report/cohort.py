@@ -170,7 +170,7 @@ def _change(courses: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Change | No
 
 def _sizes(spec: Mapping[str, float], facts: Mapping[str, Mapping[str, float | str]]) -> Sizes | None:
     """Return the chart of tumour volumes, for cohorts that were drawn from a lognormal distribution."""
-    volumes = {patient: float(known["tumour_volume_cc"]) for patient, known in facts.items() if "site" in known}
+    volumes = {p: float(known["tumour_volume_cc"]) for p, known in facts.items() if "tumour_volume_cc" in known}
     if not volumes or "tumour_sigma" not in spec:
         return None
     x = Scale(0.0, 1.04 * spec["tumour_max_cc"], LEFT, WIDTH - RIGHT)
