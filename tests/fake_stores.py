@@ -188,7 +188,13 @@ def timeline(scene: Scene) -> dict[str, list[dict[str, object]]]:
 def drawn(patient: int) -> dict[str, float | str]:
     """Return what was drawn for a patient."""
     place = {f"tumour_{axis}_mm": float(c) for axis, c in zip("xyz", CENTRE + patient, strict=True)}
-    told = {"site": "supratentorial left", "histology": "lung", "tumour_volume_cc": 8.0 + patient, **place}
+    told = {
+        "site": "supratentorial left",
+        "eloquence_grade": 2,
+        "histology": "lung",
+        "tumour_volume_cc": 8.0 + patient,
+        **place,
+    }
     return {**told, "residual_initial_cc": 0.06, "residual_doubling_day": 30.0}
 
 

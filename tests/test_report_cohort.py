@@ -44,6 +44,7 @@ def test_every_patient_has_a_row_with_what_was_drawn_and_prescribed(shown: Cohor
     assert [row.patient for row in shown.rows] == ["p01", "p02", "p03", "p04"]
     first = dict(zip(shown.headings, shown.rows[0].cells, strict=True))
     assert first["Site"] == "supratentorial left"
+    assert first["Eloquence"] == "grade 2"
     assert first["Tumour"] == "9.00 cc"
     assert first["Rx, Delayed, ncVMAT"] == "18 Gy"
 

@@ -18,6 +18,9 @@ _LAST_DAY = 70.0
 # Facts of a patient in the order of the table: key, heading, unit.
 _COLUMNS = (
     ("site", "Site", ""),
+    ("depth", "Depth", ""),
+    ("dural_contact", "Dural contact", ""),
+    ("eloquence_grade", "Eloquence", "grade"),
     ("histology", "Histology", ""),
     ("source", "From", ""),
     ("days", "Days imaged", ""),
@@ -125,6 +128,8 @@ def _cell(value: float | str | None, unit: str) -> str:
         return "–"
     if isinstance(value, str):
         return value
+    if unit == "grade":
+        return f"grade {value:g}"
     return "none" if value == 0 else figure(float(value), unit)
 
 

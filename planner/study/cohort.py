@@ -7,7 +7,21 @@ from typing import Any, Literal, Protocol
 
 from pydantic import Field, model_validator
 
-from phantoms import cohort, course, dynamics, flow, lesion, mri, synthetic_ct, tissue
+from phantoms import (
+    cohort,
+    cortex,
+    course,
+    craniotomy,
+    dynamics,
+    flow,
+    lesion,
+    mri,
+    resection,
+    scanner,
+    site,
+    synthetic_ct,
+    tissue,
+)
 from phantoms.cited import Cited
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.head import STRUCTURES
@@ -219,9 +233,14 @@ def _implanted(patient: Patient, one: VirtualLesion, seed: int, number: int) -> 
     )
 
 
+_CITED = (
+    cohort, site, lesion, resection, dynamics, course, craniotomy, flow, cortex, scanner, tissue, mri, synthetic_ct,
+)  # fmt: skip
+
+
 def cited_constants() -> Iterator[dict[str, str]]:
     """Yield ``{name, value, source, status}`` of every constant that patients are made from."""
-    for room in (cohort, lesion, dynamics, course, flow, tissue, mri, synthetic_ct):
+    for room in _CITED:
         place = room.__name__.removeprefix("phantoms.")
         for name, value in vars(room).items():
             if name.isupper():
