@@ -1,6 +1,10 @@
-"""An independent check of a delivery against a machine, written from the words of the limits, rule by rule."""
+"""Independent checks of a delivery: against a machine, from the words of the limits, and as its arcs turn."""
 
 import math
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
 
 TINY = 1e-9
 
@@ -105,3 +109,45 @@ def _in_an_arc(one, two, fractions, machine):
 def _in_a_field(one, two, fractions, machine):
     if (one.gantry_deg, one.couch_deg, one.collimator_deg) != (two.gantry_deg, two.couch_deg, two.collimator_deg):
         yield "a static field moves"
+
+
+def as_it_turns(delivery, step_deg):
+    """The delivery with each arc walked in equal steps of the gantry, wherever its control points stand.
+
+    The sum of monitor units against the gantry is a broken line through the control points, from nothing at the start
+    of the arc to all at its end: what a step delivers is the difference. Leaves and jaws are where they are half way.
+    """
+    return replace(delivery, beams=tuple(b if b.kind == "static" else _walked(b, step_deg) for b in delivery.beams))
+
+
+def _walked(beam, step_deg):
+    points = beam.control_points
+    sense = 1 if (points[1].gantry_deg - points[0].gantry_deg) % 360 < 180 else -1
+    gone = [sense * (p.gantry_deg - points[0].gantry_deg) % 360 for p in points]
+    start, end = -points[0].span_deg / 2, gone[-1] + points[-1].span_deg / 2
+    sums, total = [0.0], 0.0
+    for p in points:
+        sums.append(total + p.mu / 2)
+        total += p.mu
+    knots, sums = [start, *gone, end], [*sums, total]
+    count = math.ceil((end - start) / step_deg)
+    borders = [start + (end - start) * n / count for n in range(count + 1)]
+    made = []
+    for low, high in pairwise(borders):
+        half_way = (low + high) / 2
+        left, right, jaws = (
+            [float(np.interp(half_way, gone, place)) for place in zip(*(getattr(p, name) for p in points), strict=True)]
+            for name in ("left_mm", "right_mm", "jaw_y_mm")
+        )
+        made.append(
+            replace(
+                points[0],
+                gantry_deg=(points[0].gantry_deg + sense * half_way) % 360,
+                left_mm=np.array(left),
+                right_mm=np.array(right),
+                jaw_y_mm=tuple(jaws),
+                mu=float(np.interp(high, knots, sums) - np.interp(low, knots, sums)),
+                span_deg=high - low,
+            )
+        )
+    return replace(beam, control_points=tuple(made))

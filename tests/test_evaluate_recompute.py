@@ -1,20 +1,21 @@
-"""Doses from apertures and monitor units alone, and arcs as they turn."""
+"""Doses from apertures and monitor units alone, of arcs as they turn."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from ball_patients import ball
-from hand_made import arc, arcs_on, fields_on, machine_named, spoilt
+from hand_made import arc, fields_on, machine_named, spoilt
+from oracles_delivery import as_it_turns
 
 from phantoms.grid import Grid
 from phantoms.structure import Role
 from phantoms.volume import Quantity, Volume
 from planner import library
 from planner.engines.registry import engine_named
-from planner.evaluate.deliverability import machine_violations
-from planner.evaluate.recompute import dose_difference, in_body, recomputed, turning
+from planner.evaluate.recompute import dose_difference, in_body, recomputed
 from planner.treatment.beam import Beam, BixelGrid
+from planner.treatment.beam_list import delivered_beams
 from planner.treatment.delivery import Delivery
 from planner.treatment.dose import Dose
 from planner.treatment.limits import DoseAgreement
@@ -56,6 +57,8 @@ def test_a_dose_that_is_not_that_of_its_apertures_is_noticed():
     scaled = Dose(Volume(GRID, 1.03 * stated.volume.data, Quantity.DOSE), "cone", False)
     more = dose_difference(scaled, stated, level, RULES)
     assert not more.agrees and more.largest_percent == pytest.approx(3.0, abs=0.01)
+    blind = RULES.model_copy(update={"pass_percent": RULES.pass_percent.model_copy(update={"value": 0.0})})
+    assert not dose_difference(scaled, stated, level, blind).agrees  # by the mean difference alone
     # With a statistical uncertainty of 2 % a difference of 3 % is noise.
     noisy = replace(scaled, uncertainty=0.02)
     assert dose_difference(noisy, stated, level, RULES).agrees
@@ -63,33 +66,21 @@ def test_a_dose_that_is_not_that_of_its_apertures_is_noticed():
     assert not dose_difference(stated, more_mu, level, RULES).agrees
 
 
-def test_turning_arcs_keep_monitor_units_spans_and_limits():
-    plan = arcs_on(STX)
-    fine = turning(plan, 3.0)
-    assert [len(b.control_points) for b in fine.beams] == [64, 64]  # 10 degrees in four parts
-    assert sum(p.mu for p in fine.beams[0].control_points) == pytest.approx(320.0)
-    gantry = [p.gantry_deg for p in fine.beams[0].control_points]
-    np.testing.assert_allclose(np.diff(np.unwrap(np.radians(gantry))), np.radians(2.5))
-    assert gantry[0] == pytest.approx(196.25)
-    assert machine_violations(fine, STX) == []
-    fields = fields_on(STX)
-    assert turning(fields, 1.0).beams == fields.beams
-    with pytest.raises(ValueError, match="degrees"):
-        turning(plan, 0.0)
+def _of_parts(delivery):
+    beams = delivered_beams(delivery, STX)
+    return CONE.dose(WATER, [b.beam for b in beams], [b.weights for b in beams], STX, ignore_field=False).volume.data
 
 
-def test_leaves_of_a_turning_arc_move_evenly():
-    wide, narrow = arc(STX, count=2, half_mm=10.0), arc(STX, count=2, half_mm=20.0)
-    mixed = replace(wide, control_points=(wide.control_points[0], narrow.control_points[1]))
-    found = turning(Delivery("truebeam-stx", "by hand", (mixed,)), 5.0).beams[0].control_points
-    middle = len(STX.leaf_width_mm.value) // 2
-    # Middles at 0 and 10 degrees: the parts stand at -2.5, 2.5, 7.5 and 12.5.
-    np.testing.assert_allclose([p.right_mm[middle] for p in found], [10.0, 12.5, 17.5, 20.0])
-    np.testing.assert_allclose([p.jaw_y_mm[1] for p in found], [10.0, 12.5, 17.5, 20.0])
-    backwards = replace(mixed, control_points=mixed.control_points[::-1])
-    other = turning(Delivery("truebeam-stx", "by hand", (backwards,)), 5.0).beams[0].control_points
-    np.testing.assert_allclose([p.gantry_deg for p in other], [p.gantry_deg for p in found][::-1])
-    np.testing.assert_allclose([p.right_mm[middle] for p in other], [20.0, 17.5, 12.5, 10.0])
+def test_the_dose_of_an_arc_is_that_of_its_parts():
+    """Against an arc walked in steps of its own: spans of 10 degrees, leaves that travel 8 mm between their middles."""
+    points = arc(STX, count=5).control_points
+    moved = tuple(replace(p, left_mm=p.left_mm - 8 * (n % 2), mu=20.0 + 5 * n) for n, p in enumerate(points))
+    plan = Delivery("truebeam-stx", "by hand", (replace(arc(STX), control_points=moved),))
+    found = recomputed(plan, STX, WATER, CONE, ignore_field=False, arc_step_deg=2.0).volume.data
+    walked, still = (_of_parts(parts) for parts in (as_it_turns(plan, 1.3), plan))
+    high = walked > 0.5 * walked.max()
+    assert np.abs(found - walked)[high].mean() < 0.005 * walked.max()
+    assert np.abs(still - walked)[high].mean() > 0.01 * walked.max()
 
 
 def test_outside_of_the_body_there_is_no_dose():

@@ -10,6 +10,7 @@ from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2, leaf
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.beam_list import Leaves, OpenField, weighted_beam
 from planner.treatment.machine import Machine
+from planner.treatment.turning import Passage
 
 STX = library.load("machines", "truebeam-stx", Machine)
 M3 = library.load("machines", "brainlab-m3", Machine)
@@ -32,10 +33,11 @@ def apertures(pairs, seed=0, count=3):
     )
 
 
+@pytest.mark.parametrize("passage", [None, Passage.of(np.array([4.0, 6.0, 5.0]), 2.0)], ids=["at rest", "arc"])
 @pytest.mark.parametrize("linac", [STX, M3], ids=lambda m: m.name)
-def test_gradient_of_tips_jaws_and_monitor_units(linac):
+def test_gradient_of_tips_jaws_and_monitor_units(linac, passage):
     """Against central differences of a quadratic function of the weights; tips stay within their bixels."""
-    where = ApertureMap.of(beams(), np.array([0, 0, 1]), linac)
+    where = ApertureMap.of(beams(), np.array([0, 0, 1]), linac, passage)
     at = apertures(len(linac.leaf_width_mm.value))
     random = np.random.default_rng(1)
     slope, curve = random.normal(size=where.size), random.uniform(0.1, 1, where.size)

@@ -14,7 +14,7 @@ from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
-from planner.evaluate.recompute import DoseDifference, dose_difference, in_body, recomputed, turning
+from planner.evaluate.recompute import CHECK_STEP_DEG, DoseDifference, dose_difference, in_body, recomputed
 from planner.io.nifti import read_volume
 from planner.io.plan_folder import SavedPlan, read_plan
 from planner.treatment.dose import Dose
@@ -37,15 +37,15 @@ class CheckRequest:
         Of the recomputed dose; None: the one that the plan states.
     density : Path or None
         Compute on this density instead of the one in the folder.
-    arc_step_deg : float or None
-        Sample arcs as finely as this while the gantry turns; None: at the control points, as the plan does.
+    arc_step_deg : float
+        Sample arcs as finely as this while the gantry turns.
     """
 
     dose: bool = True
     robust: bool = False
     engine: str | None = None
     density: Path | None = None
-    arc_step_deg: float | None = None
+    arc_step_deg: float = CHECK_STEP_DEG
 
 
 def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
@@ -128,17 +128,16 @@ def _recomputed(plan: SavedPlan, machine: Machine, folder: Path, request: CheckR
         assert isinstance(engine, MonteCarlo)
         # Other random numbers than the plan's, so that noise does not agree with itself.
         engine = replace(engine, effort=replace(engine.effort, seed=made.seed + 1000))
-    step = request.arc_step_deg
-    delivery = plan.delivery if step is None else turning(plan.delivery, step)
     typer.echo(f"recomputing the dose with {engine.name}", err=True)
     try:
         again = recomputed(
-            delivery,
+            plan.delivery,
             machine,
             _density(plan, request),
             engine,
             ignore_field=made.field_ignored,
             region=plan.targets["ptv"],
+            arc_step_deg=request.arc_step_deg,
         )
     except ValueError as error:
         raise InputError(folder / "plan.json", "beams", str(error)) from None

@@ -104,9 +104,8 @@ def plan_check(
         Path | None, typer.Option("--density", help="Recompute on this density instead.", show_default=False)
     ] = None,
     arc_step_deg: Annotated[
-        float | None,
-        typer.Option("--arc-step-deg", min=0.1, help="Recompute arcs as they turn, sampled as finely as this."),
-    ] = None,
+        float, typer.Option("--arc-step-deg", min=0.1, help="How finely arcs are sampled as they turn.")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Check a plan against the limits of its machine and of organs, and its dose against its apertures.

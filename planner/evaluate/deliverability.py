@@ -10,9 +10,10 @@ from itertools import pairwise
 import numpy as np
 
 from planner.evaluate.apertures import area_mm2, leaf_borders_mm, open_height_mm
-from planner.evaluate.delivery_time import intervals, signed_deg
+from planner.evaluate.delivery_time import intervals
 from planner.evaluate.metrics import Metric, limit_name
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
+from planner.treatment.geometry import signed_deg
 from planner.treatment.limits import Limits
 from planner.treatment.machine import DeliveryLimits, Machine
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
+from planner.treatment.geometry import signed_deg
 from planner.treatment.machine import DeliveryLimits, Machine
 from planner.treatment.timing import TimingRules
 
@@ -118,11 +119,6 @@ def gantry_way_deg(start_deg: float, stop_deg: float) -> float:
     """Return the way of a gantry that turns from -180 through 0 to 180 degrees and not past these ends."""
     ends = [(signed_deg(a),) if abs(signed_deg(a)) < 180 else (-180.0, 180.0) for a in (start_deg, stop_deg)]
     return min(abs(stop - start) for start in ends[0] for stop in ends[1])
-
-
-def signed_deg(angle: float) -> float:
-    """Return an angle between -180 (included) and 180 degrees."""
-    return (angle + 180.0) % 360.0 - 180.0
 
 
 def _end(beam: TreatmentBeam, which: int) -> float:

@@ -20,7 +20,9 @@ from planner.treatment.errors import InputError
 LEGEND = (
     "angles IEC 61217, deg; left_mm, right_mm: leaf tips along X in the isocentre plane, from the pair at -Y to the "
     "one at +Y; jaw_y_mm: jaws along Y; mu: monitor units of the whole course, delivered while the gantry turns "
-    "through span_deg centred on gantry_deg (0: at rest); isocentre_mm: LPS"
+    "through span_deg centred on gantry_deg (0: at rest), half of them before gantry_deg and half after it; from one "
+    "gantry_deg of an arc to the next gantry, leaves, jaws and the sum of monitor units move linearly, before the "
+    "first and after the last one leaves rest; isocentre_mm: LPS"
 )
 # Finer than any machine reads back.
 _MM, _DEG, _MU = 4, 4, 6

@@ -1,5 +1,7 @@
 """Apertures as variables: leaf tips, jaws and monitor units to the weights of fine bixels, and derivatives back.
 
+What shines are the apertures that an arc passes, between its control points too: linear functions of those.
+
 A leaf pair opens part of each bixel in its row; a bixel that a tip cuts carries the fraction that is open. The weight
 of a bixel is then piecewise linear in the tips, and the dose nearly as smooth as with bixels much finer than the
 blur: the derivative by a tip is the derivative by the bixel under it, times monitor units over the bixel's width.
@@ -13,6 +15,7 @@ import numpy as np
 
 from planner.treatment.beam import Beam
 from planner.treatment.machine import Machine
+from planner.treatment.turning import Passage
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +66,18 @@ def areas_mm2(apertures: ApertureSet, borders_mm: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class ApertureMap:
-    """The map from apertures to the weights of bixels that fill rectangles, and its derivative.
+    """The map from the apertures of n control points to the weights of bixels that fill rectangles, and its derivative.
 
     A strip is the part of a leaf pair that lies in one row of bixels.
 
     Attributes
     ----------
-    beam_of : ndarray of int (n,)
-        Number of the beam whose bixels a control point shines through; segments of a field share one.
+    passage : Passage
+        From control points to the m apertures that shine.
+    nearest : ndarray of int (m,)
+        The control point through whose bixels an aperture shines.
     point, pair : ndarray of int (strips,)
-        Control point and leaf pair of a strip.
+        Aperture, of the m, and leaf pair of a strip.
     low_mm, high_mm : ndarray (strips,)
         Its borders along Y.
     start_mm : ndarray (strips,)
@@ -89,7 +94,8 @@ class ApertureMap:
         Lowest and highest X, lowest and highest Y of the bixels of each control point.
     """
 
-    beam_of: np.ndarray
+    passage: Passage
+    nearest: np.ndarray
     point: np.ndarray
     pair: np.ndarray
     low_mm: np.ndarray
@@ -102,59 +108,83 @@ class ApertureMap:
     bounds_mm: np.ndarray
 
     @classmethod
-    def of(cls, beams: Sequence[Beam], beam_of: np.ndarray, machine: Machine) -> "ApertureMap":
-        """Return the map for beams whose bixels are all open and of one size."""
+    def of(
+        cls, beams: Sequence[Beam], beam_of: np.ndarray, machine: Machine, passage: Passage | None = None
+    ) -> "ApertureMap":
+        """Return the map for beams whose bixels are all open and of one size.
+
+        Parameters
+        ----------
+        beams : sequence of Beam
+        beam_of : ndarray of int (n,)
+            Number of the beam of each control point; segments of a field share one.
+        machine : Machine
+        passage : Passage, optional
+            Of the n control points; at rest if not given.
+        """
+        passage = passage or Passage.at_rest(len(beam_of))
+        nearest = np.asarray(passage.tips.argmax(axis=1)).ravel()
         borders = leaf_borders_mm(machine)
         first = np.cumsum([0, *(beam.bixels.count for beam in beams)])
         longest = max(beam.bixels.open.shape[0] for beam in beams)
         rows = [_strips(beam, borders, int(first[n]), (longest, int(first[-1]))) for n, beam in enumerate(beams)]
-        point = np.concatenate([np.full(len(rows[b][0]), n) for n, b in enumerate(beam_of)])
-        pair, low, high, start, index = (np.concatenate([rows[b][k] for b in beam_of]) for k in range(5))
+        shines = np.asarray(beam_of)[nearest]
+        point = np.concatenate([np.full(len(rows[b][0]), n) for n, b in enumerate(shines)])
+        pair, low, high, start, index = (np.concatenate([rows[b][k] for b in shines]) for k in range(5))
         edges = [beam.bixels.edges_mm for beam in beams]
-        bounds = np.array([[x[0], x[-1], y[0], y[-1]] for x, y in edges])[beam_of]
+        bounds = np.array([[x[0], x[-1], y[0], y[-1]] for x, y in edges])[np.asarray(beam_of)]
         behind = machine.collimation.leaf_offset_mm.value if machine.collimation else 0.0
         size = beams[0].bixels.size_mm
-        return cls(np.asarray(beam_of), point, pair, low, high, start, index, size, behind, int(first[-1]), bounds)
+        return cls(passage, nearest, point, pair, low, high, start, index, size, behind, int(first[-1]), bounds)
 
     @cached_property
     def used(self) -> np.ndarray:
         """Which pairs of a control point lie before its bixels, shape (n, pairs up to the last that does)."""
-        found = np.zeros((len(self.beam_of), int(self.pair.max()) + 1), bool)
-        found[self.point, self.pair] = True
+        found = np.zeros((len(self.bounds_mm), int(self.pair.max()) + 1), bool)
+        found[self.nearest[self.point], self.pair] = True
         return found
+
+    def _passed(self, apertures: ApertureSet) -> ApertureSet:
+        """Return the m apertures that shine."""
+        tips = self.passage.tips
+        left, right, jaw = tips @ apertures.left_mm, tips @ apertures.right_mm, tips @ apertures.jaw_mm
+        return ApertureSet(left, right, jaw, self.passage.mu @ apertures.mu)
 
     def forward(self, apertures: ApertureSet) -> np.ndarray:
         """Return the weights of all bixels, monitor units, shape (size,)."""
-        share, cover = self._open(apertures)
-        values = (apertures.mu[self.point] * share)[:, None] * cover
+        passed = self._passed(apertures)
+        share, cover = self._open(passed)
+        values = (passed.mu[self.point] * share)[:, None] * cover
         return np.bincount(self.index.ravel(), values.ravel(), self.size + 1)[: self.size]
 
     def backward(self, apertures: ApertureSet, by_weight: np.ndarray) -> ApertureSet:
         """Return the derivative by apertures of a function whose derivative by weight is `by_weight` (size,)."""
-        share, cover = self._open(apertures)
+        passed = self._passed(apertures)
+        share, cover = self._open(passed)
         slope = np.append(by_weight, 0.0)[self.index]
         whole = (cover * slope).sum(axis=1)
-        mu, shape = apertures.mu[self.point], apertures.left_mm.shape
+        mu, shape = passed.mu[self.point], passed.left_mm.shape
         place = (self.point, self.pair)
-        left, right, jaw = np.zeros(shape), np.zeros(shape), np.zeros(apertures.jaw_mm.shape)
+        left, right, jaw = np.zeros(shape), np.zeros(shape), np.zeros(passed.jaw_mm.shape)
         per_mm = mu * share / self.step_mm[0]
-        np.add.at(left, place, -per_mm * self._under(apertures.left_mm[place] - self.behind_mm, slope))
-        np.add.at(right, place, per_mm * self._under(apertures.right_mm[place] + self.behind_mm, slope))
+        np.add.at(left, place, -per_mm * self._under(passed.left_mm[place] - self.behind_mm, slope))
+        np.add.at(right, place, per_mm * self._under(passed.right_mm[place] + self.behind_mm, slope))
         for side, sign in ((0, -1.0), (1, 1.0)):
-            at = apertures.jaw_mm[self.point, side]
+            at = passed.jaw_mm[self.point, side]
             cut = (at >= self.low_mm) & (at < self.high_mm) if side == 0 else (at > self.low_mm) & (at <= self.high_mm)
             by_jaw = np.where(cut, sign * mu * whole / self.step_mm[1], 0.0)
             jaw[:, side] = np.bincount(self.point, by_jaw, len(jaw))
-        return ApertureSet(left, right, jaw, np.bincount(self.point, share * whole, len(jaw)))
+        back, by_mu = self.passage.tips.T, np.bincount(self.point, share * whole, len(jaw))
+        return ApertureSet(back @ left, back @ right, back @ jaw, self.passage.mu.T @ by_mu)
 
-    def _open(self, apertures: ApertureSet) -> tuple[np.ndarray, np.ndarray]:
+    def _open(self, passed: ApertureSet) -> tuple[np.ndarray, np.ndarray]:
         """Return the open share of each strip along Y, (strips,), and of each of its bixels along X."""
-        low, high = apertures.jaw_mm[self.point].T
+        low, high = passed.jaw_mm[self.point].T
         height = np.minimum(self.high_mm, high) - np.maximum(self.low_mm, low)
         place = (self.point, self.pair)
         edges = self.start_mm[:, None] + self.step_mm[0] * np.arange(self.index.shape[1] + 1)
-        left = (apertures.left_mm[place] - self.behind_mm)[:, None]
-        right = (apertures.right_mm[place] + self.behind_mm)[:, None]
+        left = (passed.left_mm[place] - self.behind_mm)[:, None]
+        right = (passed.right_mm[place] + self.behind_mm)[:, None]
         cover = np.minimum(edges[:, 1:], right) - np.maximum(edges[:, :-1], left)
         return np.clip(height, 0.0, None) / self.step_mm[1], np.clip(cover, 0.0, None) / self.step_mm[0]
 

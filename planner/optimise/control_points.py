@@ -13,6 +13,7 @@ from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
 from planner.treatment.errors import PlanningError
 from planner.treatment.machine import Machine
 from planner.treatment.technique import Apertures, TechniqueSpec
+from planner.treatment.turning import ARC_STEP_DEG, Passage
 
 # Sides of the bixels that leaf tips move over: along X finer than the blur of an edge, along Y at most this.
 _STEP_X_MM, _STEP_Y_MM = 1.0, 2.6
@@ -76,6 +77,14 @@ def motion_of(beams: tuple[Beam, ...], request: PlanRequest) -> Motion:
     turn = [abs(arc.gantry_stop_deg - arc.gantry_start_deg) for arc in arcs.value]
     arc = np.array([labels.index(beam.arc) for beam in beams])
     return Motion(arc, (np.array(turn) / np.bincount(arc, minlength=len(turn)))[arc], fractions)
+
+
+def passage_of(motion: Motion) -> Passage:
+    """Return the apertures that control points pass through: of arcs as they turn, of static segments themselves."""
+    numbers = np.unique(motion.arc[motion.arc >= 0])
+    if not len(numbers):
+        return Passage.at_rest(len(motion.arc))
+    return Passage.joined([Passage.of(motion.span_deg[motion.arc == number], ARC_STEP_DEG) for number in numbers])
 
 
 def delivery_of(

@@ -9,10 +9,10 @@ from planner.engines.base import Capability, Engine, Influence
 from planner.optimise.aperture_search import Search, search
 from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2, leaf_borders_mm
 from planner.optimise.conformal import conformal_apertures
-from planner.optimise.control_points import delivery_of, fine_beams, motion_of, shaping_of
+from planner.optimise.control_points import delivery_of, fine_beams, motion_of, passage_of, shaping_of
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
-from planner.optimise.leaf_limits import SPARE_MU, Motion, limits_of, mu_bounds
+from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, limits_of, mu_bounds
 from planner.optimise.objectives import Objective
 from planner.optimise.planning import (
     PlanRequest,
@@ -32,6 +32,7 @@ from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
 from planner.treatment.plan import Plan
 from planner.treatment.technique import Apertures
+from planner.treatment.turning import turning
 
 Progress = Callable[[int, float], None]
 
@@ -125,7 +126,7 @@ def make_deliverable(
     points, found = _searched(case, start, effort, progress)
     points, dose, factor = _normalised(case, points, engine)
     delivery = delivery_of(request, case.beams, points.beam_of, points.apertures, points.motion)
-    made = delivered_beams(delivery, request.machine)
+    made = delivered_beams(turning(delivery), request.machine)
     plan = Plan(
         day=request.day,
         machine=request.machine.name,
@@ -164,7 +165,8 @@ def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_
     if case.shaping.shape == "conformal":
         shaped = conformal_apertures(request.targets["ptv"], case.beams, request.machine, case.shaping.margin_mm)
         each = np.arange(len(case.beams))
-        dose = case.influence.forward(ApertureMap.of(case.beams, each, request.machine).forward(shaped))
+        where = ApertureMap.of(case.beams, each, request.machine, passage_of(case.motion))
+        dose = case.influence.forward(where.forward(shaped))
         factor = aim / float(dose[target].mean())
         value, _ = case.objective.evaluate(dose * factor)
         return _Points(each, replace(shaped, mu=shaped.mu * factor), case.motion), value
@@ -193,7 +195,7 @@ def _sequenced(case: _Case, weights: np.ndarray) -> _Points:
     if not parts:
         raise PlanningError("the optimised fluence is zero everywhere: no aperture can be made from it")
     joined = (np.concatenate(part) for part in zip(*(part.parts for part in parts), strict=True))
-    return _Points(np.array(beam_of), ApertureSet(*joined), case.motion.chosen(np.array(beam_of)))
+    return _Points(np.array(beam_of), covered(ApertureSet(*joined), machine), case.motion.chosen(np.array(beam_of)))
 
 
 def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Progress) -> tuple[_Points, Search]:
@@ -204,7 +206,7 @@ def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Pro
     for most, leaves, correct in stages:
         if correct:
             influence = Corrected(case.influence, _offset(case, points))
-        where = ApertureMap.of(case.beams, points.beam_of, machine)
+        where = ApertureMap.of(case.beams, points.beam_of, machine, passage_of(points.motion))
         goal, motion = [(case.objective, most)], points.motion
         found = search(influence, where, goal, points.apertures, machine, motion, leaves=leaves, progress=progress)
         points, evaluations = replace(points, apertures=found.apertures), evaluations + found.evaluations
@@ -237,7 +239,7 @@ def _worth_while(case: _Case, points: _Points) -> _Points:
 def _offset(case: _Case, points: _Points) -> np.ndarray:
     """Return what the accurate engine gives more than the fast one at the points of the optimisation."""
     assert case.accurate is not None
-    where = ApertureMap.of(case.beams, points.beam_of, case.request.machine)
+    where = ApertureMap.of(case.beams, points.beam_of, case.request.machine, passage_of(points.motion))
     fast = case.influence.forward(where.forward(points.apertures))
     return _dose(case, points, case.accurate).volume.at(case.samples.points_mm) - fast
 
@@ -245,7 +247,7 @@ def _offset(case: _Case, points: _Points) -> np.ndarray:
 def _dose(case: _Case, points: _Points, engine: Engine) -> Dose:
     request = case.request
     delivery = delivery_of(request, case.beams, points.beam_of, points.apertures, points.motion)
-    made = delivered_beams(delivery, request.machine)
+    made = delivered_beams(turning(delivery), request.machine)
     return engine.dose(
         request.density,
         [m.beam for m in made],

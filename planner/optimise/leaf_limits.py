@@ -79,18 +79,15 @@ def mu_bounds(machine: Machine, motion: Motion, spare: float = 0.0) -> tuple[np.
 def permitted(apertures: ApertureSet, machine: Machine, motion: Motion) -> ApertureSet:
     """Return apertures near the given ones that keep every limit of leaves, jaws and monitor units.
 
-    Pairs that are hardly open at the ends of an aperture are covered by the jaws, pairs behind jaws are closed to the
-    least gap. Leaves that would have to outrun the gantry at full speed are held back, by the mean of the highest and
-    the lowest course that never does: a move of the whole aperture stays one, and gaps stay at least as wide.
+    Leaves that would have to outrun the gantry at full speed are held back, by the mean of the highest and the lowest
+    course that never does: a move of the whole aperture stays one, and gaps stay at least as wide.
     """
     limits, borders = limits_of(machine), leaf_borders_mm(machine)
     gap = limits.minimum_gap_mm.value + _ROUNDING
-    jaw = _jaws(apertures, borders, gap, machine)
+    jaw = _jaws(apertures.jaw_mm, borders, machine)
     low, high = limits.leaf_travel_mm.value
     low, high = max(low, -machine.max_field_mm.value[0] / 2), min(high, machine.max_field_mm.value[0] / 2)
-    left, right = apertures.left_mm.copy(), apertures.right_mm.copy()
-    _close_behind(left, right, opened_mm(ApertureSet(left, right, jaw, apertures.mu), borders) > 0, gap)
-    left, right = _apart(left, right, gap)
+    left, right = _apart(apertures.left_mm, apertures.right_mm, gap)
     for last in (False, False, True):
         now = ApertureSet(left, right, jaw, apertures.mu)
         left, right = _wide_enough(now, borders, limits, motion.arc if last else np.zeros(0, int))
@@ -101,22 +98,31 @@ def permitted(apertures: ApertureSet, machine: Machine, motion: Motion) -> Apert
     return ApertureSet(left, right, jaw, np.clip(apertures.mu, *mu_bounds(machine, motion, SPARE_MU)))
 
 
-def _jaws(apertures: ApertureSet, borders: np.ndarray, gap: float, machine: Machine) -> np.ndarray:
-    """Return jaws over the pairs at the ends of each aperture that are hardly open; all the way out without jaws."""
-    jaw = apertures.jaw_mm.copy()
-    if not has_y_jaws(machine):
-        jaw[:] = borders[0], borders[-1]
-        return jaw
-    half = machine.max_field_mm.value[1] / 2
-    shown = opened_mm(apertures, borders) > 0
-    meant = shown & (apertures.right_mm - apertures.left_mm > gap + _MEANT_MM)
-    for n in np.flatnonzero(meant.any(axis=1)):
+def covered(apertures: ApertureSet, machine: Machine) -> ApertureSet:
+    """Return apertures with the pairs at their ends that are hardly open covered by jaws, if the machine has any.
+
+    For the start of a search. Pairs behind jaws are closed to the least gap.
+    """
+    borders, gap = leaf_borders_mm(machine), limits_of(machine).minimum_gap_mm.value + _ROUNDING
+    jaw, left, right = apertures.jaw_mm.copy(), apertures.left_mm.copy(), apertures.right_mm.copy()
+    meant = (opened_mm(apertures, borders) > 0) & (right - left > gap + _MEANT_MM)
+    for n in np.flatnonzero(meant.any(axis=1)) if has_y_jaws(machine) else ():
         used = np.flatnonzero(meant[n])
         jaw[n] = max(jaw[n, 0], borders[used[0]]), min(jaw[n, 1], borders[used[-1] + 1])
-    middle, missing = jaw.mean(axis=1), np.maximum(_JAW_GAP_MM - (jaw[:, 1] - jaw[:, 0]), 0.0)
+    jaw = _jaws(jaw, borders, machine)
+    _close_behind(left, right, opened_mm(ApertureSet(left, right, jaw, apertures.mu), borders) > 0, gap)
+    return ApertureSet(left, right, jaw, apertures.mu)
+
+
+def _jaws(jaw_mm: np.ndarray, borders: np.ndarray, machine: Machine) -> np.ndarray:
+    """Return jaws at least the least distance apart within the field; all the way out where there are none."""
+    if not has_y_jaws(machine):
+        return np.broadcast_to(borders[[0, -1]], jaw_mm.shape).copy()
+    half = machine.max_field_mm.value[1] / 2
+    middle, missing = jaw_mm.mean(axis=1), np.maximum(_JAW_GAP_MM - (jaw_mm[:, 1] - jaw_mm[:, 0]), 0.0)
     middle = np.clip(middle, -half + 0.5 * _JAW_GAP_MM, half - 0.5 * _JAW_GAP_MM)
-    jaw += np.stack([-0.5 * missing, 0.5 * missing], axis=1)
-    return np.clip(jaw, -half, half)
+    away = np.maximum(0.5 * (jaw_mm[:, 1] - jaw_mm[:, 0] + missing), 0.0)
+    return np.clip(np.stack([middle - away, middle + away], axis=1), -half, half)
 
 
 def _close_behind(left: np.ndarray, right: np.ndarray, shown: np.ndarray, gap: float) -> None:

@@ -20,7 +20,8 @@ class ControlPoint:
     jaw_y_mm : tuple of 2 float
         Opening of the jaws along Y in the isocentre plane; leaf pairs outside of it carry no field.
     mu : float
-        Monitor units delivered while the gantry moves through `span_deg` centred on `gantry_deg`.
+        Monitor units delivered while the gantry moves through `span_deg` centred on `gantry_deg`, half of them on
+        either side of it; see ``planner.treatment.turning``.
     span_deg : float
         0 for a static segment.
     """

@@ -69,6 +69,11 @@ def beam_frame(
     return BeamFrame(np.asarray(isocentre_mm, float) - sad_mm * axes[2], axes)
 
 
+def signed_deg(angle: float) -> float:
+    """Return an angle between -180 (included) and 180 degrees."""
+    return (angle + 180.0) % 360.0 - 180.0
+
+
 def solid_angle_sr(x_mm: np.ndarray, y_mm: np.ndarray, sad_mm: float) -> np.ndarray:
     """Return the solid angle of rectangles in the isocentre plane, seen from the source: exact.
 

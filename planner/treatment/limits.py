@@ -77,7 +77,7 @@ class EvaluationRules(Frozen):
 
 
 class DoseAgreement(Frozen):
-    """When a recomputed dose counts as the one that a plan states: the criteria of a gamma comparison.
+    """When a recomputed dose counts as the one that a plan states: a gamma comparison and the mean difference.
 
     Attributes
     ----------
@@ -89,6 +89,8 @@ class DoseAgreement(Frozen):
         Lower doses are left out, percent of the largest.
     pass_percent : Constant
         Share of the points that has to pass.
+    mean_percent : Constant
+        The largest mean absolute difference above half of the prescription, of the prescription.
     """
 
     name: str
@@ -96,3 +98,4 @@ class DoseAgreement(Frozen):
     distance_mm: Constant[float]
     threshold_percent: Constant[float]
     pass_percent: Constant[float]
+    mean_percent: Constant[float]
