@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from planner.optimise.apertures import ApertureSet
+from planner.optimise.collimator import turned_to_target
 from planner.optimise.leaf_limits import Motion
 from planner.optimise.planning import PlanRequest
 from planner.techniques.beams import beams_on
@@ -52,9 +53,11 @@ def fine_beams(request: PlanRequest) -> tuple[Beam, ...]:
     PlanningError
         See `shaping_of` and ``planner.techniques.beams.beams_on``.
     """
-    technique, step = request.technique, shaping_of(request).step_deg
+    technique, shaping = request.technique, shaping_of(request)
+    if shaping.collimator == "target":
+        technique = turned_to_target(technique, request.targets["ptv"], request.machine)
     if technique.arcs is not None:
-        arcs = tuple(arc.model_copy(update={"spacing_deg": step}) for arc in technique.arcs.value)
+        arcs = tuple(arc.model_copy(update={"spacing_deg": shaping.step_deg}) for arc in technique.arcs.value)
         technique = technique.model_copy(update={"arcs": technique.arcs.model_copy(update={"value": arcs})})
     coarse = beams_on(request.targets["ptv"], request.machine, technique)
     return tuple(replace(beam, bixels=_fine(beam.bixels)) for beam in coarse)

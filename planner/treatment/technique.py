@@ -16,7 +16,7 @@ class ArcSpec(Frozen):
     couch_deg : float
         IEC 61217.
     collimator_deg : float or None
-        The machine's own angle where left out.
+        Where left out, that of `Apertures`, or the machine's own.
     gantry_start_deg, gantry_stop_deg : float
         The gantry turns from start to stop through the numbers in between, which may exceed 360 or be negative: an
         arc from 210 to 510 passes 0.
@@ -73,12 +73,16 @@ class Apertures(Frozen):
         The most segments of a static field; 1 for arcs, where each control point has one aperture.
     margin_mm : float
         From the projected PTV to the leaves, of conformal apertures.
+    collimator : str
+        Of arcs that give no angle: ``machine``, the machine's own; ``target``, that with which leaves hug the PTV most
+        closely, arc by arc.
     """
 
     shape: Literal["optimised", "conformal"]
     step_deg: float = Field(default=8.0, gt=0)
     segments: int = Field(default=1, ge=1)
     margin_mm: float = 0.0
+    collimator: Literal["machine", "target"] = "machine"
 
 
 class TechniqueSpec(Frozen):

@@ -1,0 +1,100 @@
+"""The cases of "Plans of apertures" in docs/validation.md, as files for ``lacuna plan``; and one of them planned.
+
+``plan_cases.py cases DIR`` writes density, brain and targets, ``plan_cases.py plan DIR irregular-2 [TECHNIQUE MACHINE]``
+plans one of them and prints a row of the table.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from phantoms.cohort import CohortSpec, SyntheticAnatomy
+from phantoms.grid import Grid
+from phantoms.structure import Role, Structure
+from planner import library
+from planner.cli.plan_checks import CheckRequest, check_plan
+from planner.cli.plan_inputs import PlanInputs
+from planner.cli.plans import Wanted, plan_case
+from planner.io.nifti import write_structure, write_volume
+from planner.treatment.machine import Machine
+
+VOLUMES_CC = (0.5, 2.0, 5.0, 12.0, 30.0)
+# Where the targets are in the head, from the centre of the brain, LPS mm.
+OFFSET_MM = (30.0, 0.0, 5.0)
+# Balls of the irregular target: centre and radius in units of the largest radius.
+BALLS = {
+    "ball": ((0.0, 0.0, 0.0, 1.0),),
+    "irregular": ((0.0, 0.0, 0.0, 1.0), (1.1, 0.3, 0.2, 0.75), (-0.3, 0.9, 0.7, 0.6)),
+}
+_SPLIT = 4
+
+
+def target(name: str, volume_cc: float, centre_mm: np.ndarray) -> Structure:
+    """Return a union of balls of a volume on voxels of 0.5 mm (1 mm from 5 cc), fractions of voxels counted."""
+    balls = np.array(BALLS[name])
+    step = 0.5 if volume_cc < 5 else 1.0
+    units, fine = np.linspace(-1.8, 2.4, 211), 4.2 / 210
+    inside = _inside(np.stack(np.meshgrid(units, units, units, indexing="ij"), axis=-1), balls, 1.0)
+    radius = (1000.0 * volume_cc / (inside.sum() * fine**3)) ** (1 / 3)
+    low, high = centre_mm - 1.8 * radius, centre_mm + 2.4 * radius
+    grid = Grid.covering(low.tolist(), high.tolist(), step)
+    total = np.zeros(grid.shape, np.float32)
+    offsets = step * ((np.arange(_SPLIT) + 0.5) / _SPLIT - 0.5)
+    x, y, z = (axis - c for axis, c in zip(grid.axes_mm(), centre_mm, strict=True))
+    for a in offsets:
+        for b in offsets:
+            for c in offsets:
+                total += _inside(np.stack(np.meshgrid(x + a, y + b, z + c, indexing="ij"), axis=-1), balls, radius)
+    return Structure("target", Role.TARGET, grid, total / _SPLIT**3).cropped(2)
+
+
+def _inside(points: np.ndarray, balls: np.ndarray, radius: float) -> np.ndarray:
+    away = [np.linalg.norm(points - radius * ball[:3], axis=-1) <= radius * ball[3] for ball in balls]
+    return np.any(away, axis=0)
+
+
+def write_cases(folder: Path) -> None:
+    """Write density, brain and the targets of every shape and volume."""
+    folder.mkdir(parents=True, exist_ok=True)
+    epoch = SyntheticAnatomy(CohortSpec(patients=1, seed=1, spacing_mm=2.0), 0).epoch(-1.0, images=False)
+    brain = epoch.structures["brain"]
+    write_volume(folder / "density.nii.gz", epoch.volumes["density"])
+    write_structure(folder / "brain.nii.gz", brain)
+    write_structure(folder / "external.nii.gz", epoch.structures["external"])
+    for name in BALLS:
+        for volume in VOLUMES_CC:
+            at = np.array(brain.centroid_mm) + OFFSET_MM
+            write_structure(folder / f"{name}-{volume:g}.nii.gz", target(name, volume, at))
+
+
+def planned(folder: Path, name: str, technique: str = "ncvmat", machine: str = "truebeam-stx") -> str:
+    """Plan one case as ``lacuna plan`` does, check it as ``lacuna plan-check`` does, and return a row of the table."""
+    inputs = PlanInputs(
+        folder / "density.nii.gz",
+        folder / f"{name}.nii.gz",
+        external=folder / "external.nii.gz",
+        brain=folder / "brain.nii.gz",
+    )
+    field = any(library.load("machines", machine, Machine).magnetic_field_t.value)
+    dose_gy = 15.0 if name.endswith("-30") else 18.0
+    wanted = Wanted(machine, technique, "srs-marginal", dose_gy, 1, ignore_field=field)
+    out = folder / f"plan-{name}-{technique}"
+    began = time.process_time()
+    told = plan_case(inputs, wanted, out)
+    cpu_s = time.process_time() - began
+    check = check_plan(out, CheckRequest())
+    return (
+        f"| {name} | {technique}, {machine} | {told['V100_percent']:.1f} | {told['paddick_ci']:.3f} | "
+        f"{told['gi']:.2f} | {told['max_percent']:.0f} | {told['mu_per_fraction']:.0f} | {told['delivery_s']:.0f} | "
+        f"{check['dose']['mean_percent']:.2f}, {check['dose']['gamma_percent']:.1f} | {cpu_s:.0f} | "
+        f"{'passed' if check['passed'] else check['violations']} |"
+    )
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "cases":
+        write_cases(Path(sys.argv[2]))
+    else:
+        print(planned(Path(sys.argv[2]), *sys.argv[3:]))
