@@ -1,7 +1,7 @@
 """The cases of "Plans of apertures" in docs/validation.md, as files for ``lacuna plan``; and one of them planned.
 
-``plan_cases.py cases DIR`` writes density, brain and targets, ``plan_cases.py plan DIR irregular-2 [TECHNIQUE MACHINE]``
-plans one of them and prints a row of the table.
+``plan_cases.py cases DIR`` writes density, brain and targets. ``plan_cases.py plan DIR irregular-2`` plans one of them
+and prints a row of the table; technique and machine may follow.
 """
 
 import sys

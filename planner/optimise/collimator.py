@@ -34,18 +34,19 @@ def turned_to_target(technique: TechniqueSpec, target: Structure, machine: Machi
     """
     if technique.arcs is None or not machine.collimator_rotates.value:
         return technique
-    points = target_points(target)
+    x, y, z = (float(v) for v in target.centroid_mm)
+    seen = target_points(target), (x, y, z)
     arcs = tuple(
         arc
         if arc.collimator_deg is not None
-        else arc.model_copy(update={"collimator_deg": _best(technique, arc, (points, target.centroid_mm), machine)})
+        else arc.model_copy(update={"collimator_deg": _best(technique, arc, seen, machine)})
         for arc in technique.arcs.value
     )
     return technique.model_copy(update={"arcs": technique.arcs.model_copy(update={"value": arcs})})
 
 
 def _best(
-    technique: TechniqueSpec, arc: ArcSpec, target: tuple[np.ndarray, tuple[float, ...]], machine: Machine
+    technique: TechniqueSpec, arc: ArcSpec, target: tuple[np.ndarray, tuple[float, float, float]], machine: Machine
 ) -> float:
     """Return the angle of the smallest openings, the machine's own if hardly any is smaller."""
     assert technique.arcs is not None
@@ -57,7 +58,7 @@ def _best(
     width = machine.leaf_width_mm.value[len(machine.leaf_width_mm.value) // 2]
     areas = {}
     for angle in (own, *(float(a) for a in _ANGLES_DEG if a != own)):
-        frames = [beam_frame(look.gantry_deg, look.couch_deg, angle, tuple(centre), sad) for look in looks]
+        frames = [beam_frame(look.gantry_deg, look.couch_deg, angle, centre, sad) for look in looks]
         areas[angle] = sum(_opened(project(points, frame, sad), width) for frame in frames)
     best = min(areas, key=lambda angle: (areas[angle], abs(angle - own)))
     return best if areas[best] < (1.0 - _WORTH) * areas[own] else own
