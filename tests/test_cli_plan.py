@@ -12,6 +12,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Role
 from phantoms.volume import Quantity, Volume
 from planner.cli.app import _status
+from planner.cli.plan_inputs import PlanInputs, read_case
 from planner.io.nifti import read_volume, write_structure, write_volume
 
 GRID = Grid.covering((-66,) * 3, (66,) * 3, 4.0)
@@ -86,6 +87,18 @@ def test_a_plan_leaves_all_that_it_promises(planned, files):
     assert made["inputs"]["target"]["path"] == str(files / "target.nii.gz")
     page = (planned / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 4 and "http" not in page.replace("http-equiv", "")
+
+
+def test_small_targets_have_a_finer_dose_grid_where_none_is_asked_for(files, tmp_path):
+    write_structure(tmp_path / "small.nii.gz", ball("t", Role.TARGET, FINE, CENTRE_MM, 8.0))
+    for target, fine, given, expected in (
+        (tmp_path / "small.nii.gz", True, None, 1.5),
+        (tmp_path / "small.nii.gz", True, 3.0, 3.0),
+        (tmp_path / "small.nii.gz", False, None, 2.0),
+        (files / "target.nii.gz", True, None, 2.0),
+    ):
+        inputs = PlanInputs(files / "density.nii.gz", target, grid_mm=given, brain=files / "brain.nii.gz")
+        assert read_case(inputs, 0.1, fine=fine).density.grid.spacing_mm == (expected,) * 3
 
 
 def test_its_metrics_are_those_of_its_dose(planned, capsys):

@@ -23,7 +23,7 @@ from planner.treatment.turning import turning
 
 ENGINE = PencilBeam()
 BUDGET = Budget(target=1500, outside=3000, organ=100, skin=300)
-QUICK = ApertureEffort(fluence=15, stages=(15, 15), weights=25)
+QUICK = ApertureEffort(fluence=30, stages=(40, 30), weights=25)
 
 
 def technique(name, **shaping):
@@ -96,7 +96,7 @@ def test_the_dose_is_that_of_the_arcs_as_they_turn(case):
     high = stated > 9.0
     assert np.abs(dose_again(walked, r)[1] - stated)[high].mean() < 0.01 * 18.0
     if case[0] == "ncvmat":
-        assert np.abs(dose_again(delivery, r)[1] - stated)[high].mean() > 0.02 * 18.0
+        assert np.abs(dose_again(delivery, r)[1] - stated)[high].mean() > 0.01 * 18.0
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])

@@ -21,7 +21,9 @@ from planner.optimise.margins import expand
 from planner.treatment.errors import InputError
 
 USUAL_GRID_MM = 2.0
-# A density with voxels between these is planned on as it is.
+# Voxels of 2 mm round off the dose of targets below this volume.
+SMALL_TARGET_CC, SMALL_TARGET_GRID_MM = 3.0, 1.5
+# A density with voxels between these is planned on as it is, but for small targets.
 FINEST_MM, COARSEST_MM = 1.5, 2.5
 MOST_VOXELS = 40_000_000
 # Share of the target that has to lie inside the density, and inside the body.
@@ -43,7 +45,8 @@ class PlanInputs:
     margin_mm : float
         From the target to the PTV.
     grid_mm : float or None
-        Spacing of the dose grid; None: that of the density if it is about 2 mm, else 2 mm.
+        Spacing of the dose grid; None: that of the density if it is about 2 mm, else 2 mm. Small targets may have
+        a finer one, see `read_case`.
     """
 
     density: Path
@@ -101,7 +104,7 @@ def named_organs(given: list[str]) -> dict[str, Path]:
     return found
 
 
-def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
+def read_case(inputs: PlanInputs, thinnest_g_cm3: float, *, fine: bool = False) -> PlanCase:
     """Return the case of files.
 
     Parameters
@@ -109,6 +112,8 @@ def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
     inputs : PlanInputs
     thinnest_g_cm3 : float
         The body counts as at least as dense as this.
+    fine : bool
+        Whether small targets get a finer dose grid where none is asked for.
 
     Raises
     ------
@@ -138,8 +143,11 @@ def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
     paths = {"density": inputs.density, "target": inputs.target, **organs}
     if inputs.external is not None:
         paths["external"] = inputs.external
+    spacing = inputs.grid_mm
+    if fine and spacing is None and ptv.volume_cc < SMALL_TARGET_CC:
+        spacing = SMALL_TARGET_GRID_MM
     return PlanCase(
-        density=_on_dose_grid(density, structures["external"], inputs.grid_mm, thinnest_g_cm3),
+        density=_on_dose_grid(density, structures["external"], spacing, thinnest_g_cm3),
         structures=structures,
         targets={"gtv": target, "ptv": ptv},
         files={name: InputFile(path=str(path.resolve()), sha256=_sha256(path)) for name, path in paths.items()},

@@ -37,6 +37,8 @@ from planner.treatment.technique import TechniqueSpec
 USUAL_ENGINE, ENGINE_IN_FIELD, OPTIMISER_ENGINE = "cone", "monte_carlo", "pencil"
 # Inside the dose-correction loop a plan is still moving: twice the uncertainty costs a quarter of the time.
 COARSER = 2.0
+# Of the search after the correction, which is what the finished dose is judged by: each costs 0.1 s.
+CORRECTION_EVALUATIONS = 40
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,8 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
     refuse_foreign(out)
     names = _resolved(wanted)
     # Only a reference engine gives dose in thin air; see `planner.timeline.practice`.
-    case = read_case(inputs, 0.0 if Capability.REFERENCE in names.engine.can else THINNEST_IN_BODY)
+    reference = Capability.REFERENCE in names.engine.can
+    case = read_case(inputs, 0.0 if reference else THINNEST_IN_BODY, fine=not reference)
     with _progress(f"{wanted.technique} on {wanted.machine}") as tell:
         plan, delivery = make_deliverable(
             _request(case, names, wanted.robust), names.engine, tell, fast=names.fast, corrector=names.corrector
@@ -287,7 +290,9 @@ def _request(case: PlanCase, names: _Resolved, robust: Robust) -> PlanRequest:
         objectives=names.template,
         prescription=names.prescription,
         ignore_field=names.ignore_field,
-        effort=Effort(corrections=0 if names.engine is names.fast else 1),
+        effort=Effort(
+            corrections=0 if names.engine is names.fast else 1, correction_evaluations=CORRECTION_EVALUATIONS
+        ),
         robust=robust,
     )
 

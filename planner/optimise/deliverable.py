@@ -23,6 +23,7 @@ from planner.optimise.planning import (
     samples_of,
     scaled,
 )
+from planner.optimise.reading import dose_at
 from planner.optimise.sampling import Samples
 from planner.optimise.sequencing import apertures_of, by_leaf_pair, openings
 from planner.treatment.beam import Beam
@@ -241,7 +242,7 @@ def _offset(case: _Case, points: _Points) -> np.ndarray:
     assert case.accurate is not None
     where = ApertureMap.of(case.beams, points.beam_of, case.request.machine, passage_of(points.motion))
     fast = case.influence.forward(where.forward(points.apertures))
-    return _dose(case, points, case.accurate).volume.at(case.samples.points_mm) - fast
+    return dose_at(_dose(case, points, case.accurate).volume, case.samples.points_mm) - fast
 
 
 def _dose(case: _Case, points: _Points, engine: Engine) -> Dose:

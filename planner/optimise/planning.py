@@ -13,6 +13,7 @@ from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.goals import limit_of, objective_of
 from planner.optimise.objectives import Objective
+from planner.optimise.reading import dose_at
 from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample
 from planner.optimise.scenarios import felt, with_scenarios
 from planner.techniques.beams import beams_on, bixel_slices
@@ -172,10 +173,10 @@ def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
     padded = ptv.cropped(1)  # the direction of the surface needs a neighbour on either side
     points, volume = filled(padded.grid, padded.occupancy, SPLIT)
     if how.kind == "isodose":
-        now = float(dose.at(points).max()) * how.percent / 100
+        now = float(dose_at(dose, points).max()) * how.percent / 100
     else:
         movements = [NOMINAL, *felt(ptv, request.robust)]
-        cases = [dose.at(movement.planned_at(points, ptv.centroid_mm)) for movement in movements]
+        cases = [dose_at(dose, movement.planned_at(points, ptv.centroid_mm)) for movement in movements]
         if request.robust == "expected":  # the mean coverage is that of all cases taken together
             now = dose_to_volume(np.concatenate(cases), np.tile(volume, len(cases)), how.percent)
         else:
@@ -273,7 +274,7 @@ def _optimised(
             ignore_field=request.ignore_field,
             region=request.targets["ptv"],
         )
-        offset = dose.volume.at(samples.points_mm) - influence.forward(fluence.weights)
+        offset = dose_at(dose.volume, samples.points_mm) - influence.forward(fluence.weights)
         again = optimise_fluence(
             Corrected(influence, offset), last, fluence.weights, roughness=rough, progress=progress
         )
