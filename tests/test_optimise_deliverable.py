@@ -23,7 +23,7 @@ from planner.treatment.turning import turning
 
 ENGINE = PencilBeam()
 BUDGET = Budget(target=1500, outside=3000, organ=100, skin=300)
-QUICK = ApertureEffort(fluence=30, stages=(40, 30), weights=25)
+QUICK = ApertureEffort(fluence=15, stages=(15, 15), weights=25)
 
 
 def technique(name, **shaping):

@@ -155,7 +155,7 @@ def binding(request: PlanRequest, samples: Samples, dose: Volume) -> str:
     That is the last objective at the normalised dose of the accurate engine, at the points of the optimisation.
     """
     last = request.effort.stages[-1][0]
-    return objective_for(request, samples, last).binding(dose.at(samples.points_mm))
+    return objective_for(request, samples, last).binding(dose_at(dose, samples.points_mm))
 
 
 def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
