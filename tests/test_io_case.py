@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from images_real import BRAIN_RADII, HEAD_CENTRE, head_image, write_series
+from scipy.spatial.transform import Rotation
 
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
@@ -49,6 +50,21 @@ def test_a_case_holds_the_image_in_place(case: Path, head: Volume):
     centre = density.TransformPhysicalPointToIndex((HEAD_CENTRE - [0, 0, 20]).tolist())
     assert density[centre] == pytest.approx(1.04, abs=1e-3)
     assert density.GetSpacing() == pytest.approx((3.0, 3.0, 3.0))
+
+
+def test_an_oblique_scan_finds_the_head_of_a_straight_one(series: Path, tmp_path: Path):
+    image, affine = head_image(STEP)
+    # The scanner's axes are turned about the head; voxels keep their values, so the head is turned with them.
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("xz", [14.0, 9.0], degrees=True).as_matrix()
+    write_series(tmp_path, np.rint(image).astype(np.uint16), turn @ affine)
+    straight = import_folder(series, spacing_mm=3.0).patient.epochs[0]
+    oblique = import_folder(tmp_path, spacing_mm=3.0)
+    assert oblique.record["image"]["resampled"]
+    for name in ("external", "brain", "intracranial", "skull"):
+        there, here = straight.structures[name], oblique.patient.epochs[0].structures[name]
+        assert here.volume_cc == pytest.approx(there.volume_cc, rel=0.01)
+        assert np.allclose(here.centroid_mm, turn[:3, :3] @ there.centroid_mm, atol=0.5)
 
 
 def test_reading_a_case_gives_the_patient_that_was_imported(case: Path, series: Path):

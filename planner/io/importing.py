@@ -194,7 +194,7 @@ def _of_day(folder: Path, series: str | None, reading: Reading) -> _Source:
 def _epoch(folder: Path, day: float, source: _Source, spacing_mm: float) -> tuple[Epoch, dict[str, Any]]:
     """Return the first day on its working grid, and its part of the record."""
     image = source.volume
-    structures, density, found = _modelled(folder, source, image, spacing_mm)
+    structures, density, found = _modelled(folder, source, spacing_mm)
     volumes = {"t1gd": averaged(image, density.grid), "density": density}
     return Epoch(day, volumes, structures), {**_described(day, source), "structures": _listed(structures, found)}
 
@@ -289,12 +289,10 @@ def _from_nifti(folder: Path) -> _Source:
     return _Source(image.upright, given, density, facts, tuple(paths))
 
 
-def _modelled(
-    folder: Path, source: _Source, image: Volume, spacing_mm: float
-) -> tuple[dict[str, Structure], Volume, dict[str, str]]:
+def _modelled(folder: Path, source: _Source, spacing_mm: float) -> tuple[dict[str, Structure], Volume, dict[str, str]]:
     """Return structures and density on the working grid, and where each structure comes from."""
     try:
-        made = segmented(image, spacing_mm)
+        made = _found_in(source.image, spacing_mm)
     except ValueError as error:
         raise InputError(folder, "image", str(error)) from None
     head = made["external"].grid
@@ -307,6 +305,19 @@ def _modelled(
     if density.data.max() < 0.5:
         raise InputError(folder, "density", "does not overlap the head in the image")
     return structures, density, found
+
+
+def _found_in(image: Upright, spacing_mm: float) -> dict[str, Structure]:
+    """Return the structures seen in an image: in an oblique one along its own axes, where its faces end the scan."""
+    seen = image.straight or image
+    made = segmented(Volume(seen.grid, seen.data, Quantity.MR_SIGNAL), spacing_mm)
+    if image.turn is None:
+        return made
+    back, box = np.linalg.inv(image.turn), made["external"].grid
+    corners = np.array(np.meshgrid(*zip(box.low_mm, box.high_mm, strict=True))).reshape(3, -1)
+    here = back[:3, :3] @ corners + back[:3, 3:4]
+    grid = Grid.covering(here.min(axis=1).tolist(), here.max(axis=1).tolist(), spacing_mm)
+    return {name: Rigid(image.turn).structure(structure, grid) for name, structure in made.items()}
 
 
 def onto(structure: Structure, grid: Grid, source: Path | str) -> Structure:

@@ -4,7 +4,7 @@ Flipped and permuted axes are put in order exactly, without touching a value. A 
 resampled once, trilinearly, and the caller is told so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 
@@ -34,12 +34,19 @@ class Upright:
         Whether the image was oblique and interpolated; False if axes were only flipped or exchanged.
     obliquity_deg : float
         Largest angle between an axis of the image and the patient axis that it was brought to.
+    straight : Upright, optional
+        Of an oblique image: its own voxels, turned about the centre of the image until its axes are those of the
+        patient. Its faces are where the scan ends, which resampling hides.
+    turn : ndarray, shape (4, 4), optional
+        Of an oblique image: takes LPS points of the patient to those of `straight`, mm.
     """
 
     grid: Grid
     data: np.ndarray
     resampled: bool
     obliquity_deg: float
+    straight: "Upright | None" = None
+    turn: np.ndarray | None = None
 
 
 def check_size(shape: tuple[int, ...], source: Path | str, where: str) -> None:
@@ -76,7 +83,8 @@ def upright(array: np.ndarray, affine: np.ndarray, source: Path | str) -> Uprigh
         If the affine is not finite or singular, or an oblique image would need too many voxels.
     """
     affine = np.asarray(affine, float)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    # Direction cosines are printed with few digits: what they change in a spacing is no property of the image.
+    spacing = np.round(np.linalg.norm(affine[:3, :3], axis=0), 6)
     if not np.isfinite(affine).all() or spacing.min() <= 0:
         raise InputError(source, "orientation", f"voxel axes must be finite and of positive length, got {spacing} mm")
     directions = affine[:3, :3] / spacing
@@ -90,8 +98,6 @@ def upright(array: np.ndarray, affine: np.ndarray, source: Path | str) -> Uprigh
     half = (np.asarray(array.shape) - 1) / 2
     corners = np.array(np.meshgrid(*[(-h, h) for h in half])).reshape(3, -1)
     moved = float(np.linalg.norm((affine[:3, :3] - snapped) @ corners, axis=0).max())
-    if moved > ALIGNED_WITHIN_MM:
-        return _resampled(array, affine, (spacing[np.argsort(order)], obliquity), source)
     centre = affine[:3, :3] @ half + affine[:3, 3]
     axes = np.argsort(order)
     data = np.transpose(array, axes)
@@ -99,7 +105,13 @@ def upright(array: np.ndarray, affine: np.ndarray, source: Path | str) -> Uprigh
     step = spacing[axes]
     origin = centre - (np.asarray(data.shape) - 1) / 2 * step
     grid = Grid(data.shape, tuple(step), tuple(origin))
-    return Upright(grid, np.ascontiguousarray(data[flips], dtype=np.float32), False, obliquity)
+    straight = Upright(grid, np.ascontiguousarray(data[flips], dtype=np.float32), False, obliquity)
+    if moved <= ALIGNED_WITHIN_MM:
+        return straight
+    turn = np.eye(4)
+    turn[:3, :3] = snapped @ np.linalg.inv(affine[:3, :3])
+    turn[:3, 3] = centre - turn[:3, :3] @ centre
+    return replace(_resampled(array, affine, (step, obliquity), source), straight=straight, turn=turn)
 
 
 def _nearest_axes(directions: np.ndarray) -> tuple[int, ...]:
