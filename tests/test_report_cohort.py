@@ -46,7 +46,7 @@ def test_every_patient_has_a_row_with_what_was_drawn_and_prescribed(shown: Cohor
     assert first["Site"] == "supratentorial left"
     assert first["Eloquence"] == "grade 2"
     assert first["Tumour"] == "9.00 cc"
-    assert first["Rx, Delayed, ncVMAT"] == "18 Gy"
+    assert first["Prescribed, by arm"] == "18 Gy"
 
 
 def test_tumours_stand_in_their_place_and_size(shown: Cohort) -> None:

@@ -101,15 +101,14 @@ def cohort(findings: Findings) -> Cohort:
     """Return who the patients of a study are."""
     facts = {patient: _facts(findings, patient) for patient in findings.patients}
     columns = [c for c in _COLUMNS if any(c[0] in known for known in facts.values())]
-    arms = [arm.title for arm in findings.shown_arms]
     rows = tuple(
-        Row(patient, (*(_cell(known.get(key), unit) for key, _, unit in columns), *_prescribed(findings, patient)))
+        Row(patient, (*(_cell(known.get(key), unit) for key, _, unit in columns), _prescribed(findings, patient)))
         for patient, known in facts.items()
     )
     courses = _courses(findings)
     tumours = [float(known.get("tumour_volume_cc", np.nan)) for known in facts.values()]
     return Cohort(
-        headings=(*(heading for _, heading, _ in columns), *(f"Rx, {title}" for title in arms)),
+        headings=(*(heading for _, heading, _ in columns), "Prescribed, by arm"),
         rows=rows,
         drawn=tuple(_drawn(findings, list(facts.values()))),
         beside=literature(courses, np.array(tumours)) if len(courses) > 1 else (),
@@ -133,12 +132,15 @@ def _cell(value: float | str | None, unit: str) -> str:
     return "none" if value == 0 else figure(float(value), unit)
 
 
-def _prescribed(findings: Findings, patient: str) -> Iterator[str]:
+def _prescribed(findings: Findings, patient: str) -> str:
+    """Return the prescription of every arm in the order of the study, once if they agree."""
+    told = []
     for arm in findings.shown_arms:
         case = findings.case(patient, arm)
         dose = None if case is None else case.prescription_gy
         fractions = 1 if case is None else int(case.facts.get("plan", {}).get("fractions", 1))
-        yield "–" if dose is None else f"{dose:g} Gy" + (f" / {fractions}" if fractions > 1 else "")
+        told.append("–" if dose is None else f"{dose:g} Gy" + (f" / {fractions}" if fractions > 1 else ""))
+    return told[0] if len(set(told)) == 1 else " · ".join(told)
 
 
 def _courses(findings: Findings) -> dict[str, tuple[np.ndarray, np.ndarray]]:
