@@ -28,7 +28,7 @@ TARGETS = {
 ORGAN_COLOURS = ("#8fb8de", "#c8a2d6", "#d9b48f", "#9fcdb4", "#d0a0a8", "#b4c08a", "#a9b0d9", "#c9c2a5")
 HIDDEN = {"external"}  # drawn on request only: it follows what the image shows
 LARGE_VOXELS, LARGE_MM, HIDDEN_MM = 300_000, 2.5, 3.5  # larger structures are stored on coarser voxels
-LEAST_DOSE = 0.05  # of the prescription: less is stored as none
+LEAST_DOSE = 0.1  # of the prescription: less is stored as none
 ISODOSES = ((100.0, "#fff066"), (80.0, "#ff9d2e"), (50.0, "#4fd8ff"), (20.0, "#8c9bff"))
 FIXED_GY = ((12.0, "#ff5fa8"),)  # V12 of the brain is what single-fraction necrosis is reported against
 
@@ -60,10 +60,11 @@ class Rung:
 
 LADDER = (
     Rung(60, True, 0.0, 0.02, 0.0),
-    Rung(45, True, 1.5, 0.05, 1.5),
-    Rung(38, True, 1.5, 0.05, 2.0),
-    Rung(35, False, 1.5, 0.05, 2.0),
-    Rung(30, False, 2.0, 0.05, 2.0),
+    Rung(45, True, 1.5, 0.05, 0.0),
+    Rung(38, True, 1.5, 0.1, 0.7),
+    Rung(38, True, 1.5, 0.1, 1.5),
+    Rung(35, False, 1.5, 0.1, 1.5),
+    Rung(30, False, 2.0, 0.1, 2.0),
 )
 CASE_BYTES, STUDY_BYTES = 2_600_000, 8_600_000  # base64; a report may have 3 MB a case and 10 MB a study
 SHARP_MM = (35.0, 55.0)  # distance from the target where smoothing begins and where it is full
