@@ -125,7 +125,7 @@ def records(scene: Scene, case: str) -> pd.DataFrame:
             ("ptv", "gi", ""): (3.5 if mr else 2.8) + rng.normal(0, 0.1),
             ("cavity", "rim_0mm_min_gy", "Gy"): 17.6 - 0.6 * lost,
             ("cavity", "rim_0mm_percent", "%"): 99.5 - 2.0 * lost,
-            ("cavity", "rim_2mm_percent", "%"): 97.0 - 4.0 * lost,
+            ("cavity", "rim_1mm_percent", "%"): 97.0 - 4.0 * lost,
             ("residual", "V100_percent", "%"): 100.0 - 2.5 * lost,
             ("brain_minus_target", "V12_cc", "cc"): volume * (1.15 if mr else 0.95) + rng.normal(0, 0.2),
             ("skin", "V3_cc", "cc"): (17.0 if mr else 2.0) + abs(rng.normal(0, 0.8)),

@@ -102,8 +102,8 @@ def told(findings: Findings) -> Delay:
 
 def test_coverage_by_delay_is_what_was_recorded(findings: Findings) -> None:
     by_delay, by_day, loss = told(findings).charts
-    recorded = findings.values("cavity", "rim_2mm_percent")
-    planned = findings.values("cavity", "rim_2mm_percent", "planned")
+    recorded = findings.values("cavity", "rim_1mm_percent")
+    planned = findings.values("cavity", "rim_1mm_percent", "planned")
     assert len(by_delay.dots) == len(findings.cases) == 12
     for dot, late, lost in zip(by_delay.dots, by_day.dots, loss.dots, strict=True):
         case = dot.case

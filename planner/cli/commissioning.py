@@ -15,6 +15,7 @@ from planner.report.commissioning import validation_page, write_commissioning
 from planner.treatment.errors import InputError, unknown_name
 from planner.validation.case import reference_cases
 from planner.validation.cavity import cavity_checks
+from planner.validation.cobalt import cobalt_rows
 from planner.validation.compare import Comparison, Row, compare, output_rows
 from planner.validation.contours import contour_rows
 from planner.validation.in_field import in_field_checks
@@ -50,6 +51,7 @@ def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Pa
         for each in engines:
             typer.echo(f"machines: {each.name}", err=True)
             if Capability.REFERENCE in each.can:
+                rows += cobalt_rows()
                 rows += second_calculation()
                 rows += [check.as_row() for check in in_field_checks()]
             else:

@@ -56,6 +56,7 @@ LABELS = (
 # What a physicist looks at first, in that order, after the endpoints that the study names itself.
 LEADING = (
     "cavity.rim_0mm_percent",
+    "cavity.rim_1mm_percent",
     "cavity.rim_2mm_percent",
     "cavity.rim_0mm_min_gy",
     "residual.V100_percent",

@@ -62,6 +62,7 @@ LADDER = (
     Rung(60, True, 0.0, 0.02, 0.0),
     Rung(45, True, 1.5, 0.05, 0.0),
     Rung(38, True, 1.5, 0.1, 0.7),
+    Rung(30, True, 1.5, 0.1, 1.0),
     Rung(38, True, 1.5, 0.1, 1.5),
     Rung(35, False, 1.5, 0.1, 1.5),
     Rung(30, False, 2.0, 0.1, 2.0),
