@@ -114,8 +114,9 @@ def cobalt_rows(histories: int = HISTORIES) -> Iterator[Row]:
         area = diameter**2
         focus[diameter] = (area * _mean(ours, near), area * _mean(reference, near))
     small, wide = (focus[diameter] for diameter in DIAMETERS_MM)
-    factors = [_quotient(a, b) for a, b in zip(small, wide, strict=True)]
-    yield _ratio(DIAMETERS_MM[0], f"output factor at the focus to {DIAMETERS_MM[1]} mm", *factors, relative=False)
+    ours_of, reference_of = (_quotient(a, b) for a, b in zip(small, wide, strict=True))
+    title = f"output factor at the focus to {DIAMETERS_MM[1]} mm"
+    yield _ratio(DIAMETERS_MM[0], title, ours_of, reference_of, relative=False)
 
 
 def _computed(diameter_mm: int, histories: int) -> Dose:
@@ -164,7 +165,7 @@ def _agreement(diameter_mm: int, reference: Rings, ours: Rings, sums: RingSums) 
     )
 
 
-def _ratio(diameter_mm: int, quantity: str, ours: np.ndarray, reference: np.ndarray, relative: bool = True) -> Row:
+def _ratio(diameter_mm: int, quantity: str, ours: np.ndarray, reference: np.ndarray, *, relative: bool = True) -> Row:
     """Return a line on (mean, standard deviation) of ours and of the reference, as their ratio or side by side."""
     noise = float(np.hypot(ours[1], reference[1]))
     unit = float(reference[0]) if relative else 1.0
