@@ -78,9 +78,9 @@ def test_small_and_sharp_bodies_keep_their_margin_on_coarse_voxels(shape, rotati
 
 
 def test_a_thin_rod_keeps_its_margin():
-    """On 1 x 1 x 2 mm, where its rim is as wide as a voxel, it reaches 0.5 %."""
-    for voxel in ((1, 1, 1), (0.9, 0.9, 1.5)):
-        assert worst_margin(cylinder(3.41, 6.83), voxel, (0.31, 0.12, -0.23), turn(7)) < 0.003
+    """On 1 x 1 x 2 mm, where its rim is as wide as a voxel, it misses the aim of 0.3 %: 0.5 % from this mask."""
+    for voxel, tolerance in (((1, 1, 1), 0.003), ((0.9, 0.9, 1.5), 0.003), ((1, 1, 2), 0.0055)):
+        assert worst_margin(cylinder(3.41, 6.83), voxel, (0.31, 0.12, -0.23), turn(7)) < tolerance
 
 
 @pytest.mark.parametrize("voxel", VOXELS)
