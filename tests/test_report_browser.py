@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from planner.report import write_report
 from planner.report.collect import collect, grid_of
+from planner.report.slices import LEAST_DOSE
 
 pytestmark = pytest.mark.browser
 CHROMIUM = Path("/usr/bin/chromium")
@@ -214,7 +215,8 @@ def test_doses_shown_are_those_of_the_store(browser: Browser, report: Path) -> N
     case = collect(report.parent).cases[0]
     views, rng = case.views(), np.random.default_rng(8)
     grid = grid_of(views)
-    hot = np.argwhere(views["dose_gy"] > 1.0)
+    least = LEAST_DOSE * (case.prescription_gy or 0.0)
+    hot = np.argwhere(np.minimum(views["dose_gy"], views["planned_gy"]) > least)
     index = hot[rng.integers(0, len(hot), 40)]
     told = seen.page.evaluate(
         """async (points) => { const {delivered, planned} = (await lacuna.running).panes()[0].case;
