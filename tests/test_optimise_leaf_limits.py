@@ -7,7 +7,7 @@ from oracles_planning import constant
 
 from planner import library
 from planner.optimise.apertures import ApertureSet
-from planner.optimise.leaf_limits import Motion, covered, mu_bounds, permitted
+from planner.optimise.leaf_limits import Motion, covered, mu_bounds, permitted, scaled_mu
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
 from planner.treatment.machine import Machine
 
@@ -117,3 +117,25 @@ def test_monitor_units_of_a_course():
     low, high = mu_bounds(machine, motion("static", 2, fractions=3))
     assert low == pytest.approx(3 * machine.delivery.minimum_segment_mu.value, rel=1e-5)
     assert np.isinf(high).all()
+
+
+def test_scaled_monitor_units_make_up_for_those_that_meet_a_bound():
+    mu, low, high = np.array([1.0, 5.0, 18.0, 0.5]), np.full(4, 0.5), np.full(4, 20.0)
+    found = scaled_mu(mu, 1.2, (low, high))
+    assert found.sum() == pytest.approx(1.2 * mu.sum(), rel=1e-9)
+    assert found[2] == 20.0
+    assert found[1] / found[0] == pytest.approx(5.0)
+    fewer = scaled_mu(mu, 0.6, (low, high))
+    assert fewer.sum() == pytest.approx(0.6 * mu.sum(), rel=1e-9)
+    assert fewer[3] == 0.5
+
+
+def test_scaled_monitor_units_are_proportional_where_no_bound_is_met():
+    mu = np.array([1.0, 5.0, 18.0])
+    assert np.array_equal(scaled_mu(mu, 1.1, (np.zeros(3), np.full(3, np.inf))), mu * 1.1)
+
+
+def test_scaled_monitor_units_stand_on_their_bounds_where_the_sum_is_out_of_reach():
+    mu, low, high = np.array([1.0, 5.0]), np.full(2, 0.5), np.full(2, 20.0)
+    assert np.array_equal(scaled_mu(mu, 100.0, (low, high)), high)
+    assert np.array_equal(scaled_mu(mu, 1e-3, (low, high)), low)

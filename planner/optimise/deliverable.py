@@ -12,7 +12,7 @@ from planner.optimise.conformal import conformal_apertures
 from planner.optimise.control_points import delivery_of, fine_beams, motion_of, passage_of, shaping_of
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
-from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, limits_of, mu_bounds
+from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, limits_of, mu_bounds, scaled_mu
 from planner.optimise.objectives import Objective
 from planner.optimise.planning import (
     PlanRequest,
@@ -38,7 +38,7 @@ from planner.treatment.turning import turning
 Progress = Callable[[int, float], None]
 
 # Rounds of normalising, each with a dose of its own: the second is needed only where monitor units met a limit.
-_ROUNDS = 4
+_ROUNDS = 6
 # Where they do, the prescription is met when the dose is this near to it.
 _SCALED = 2e-4
 # Static segments within this of the fewest monitor units that can be delivered are not worth their time.
@@ -262,16 +262,16 @@ def _dose(case: _Case, points: _Points, engine: Engine) -> Dose:
 def _normalised(case: _Case, points: _Points, engine: Engine) -> tuple[_Points, Dose, float]:
     """Return control points with monitor units that meet the prescription, their dose, and the factor that did it."""
     request, total = case.request, 1.0
-    low, high = mu_bounds(request.machine, points.motion)
+    bounds = mu_bounds(request.machine, points.motion)
     for _ in range(_ROUNDS):
         dose = _dose(case, points, engine)
         factor = normalisation_factor(dose.volume, request)
         if abs(factor - 1) < _SCALED:
             return points, dose, total
-        wanted, total = points.apertures.mu * factor, total * factor
-        kept = np.clip(wanted, low, high)
+        before, total = points.apertures.mu, total * factor
+        kept = scaled_mu(before, factor, bounds)
         points = replace(points, apertures=replace(points.apertures, mu=kept))
-        if np.array_equal(kept, wanted):
+        if np.array_equal(kept, before * factor):
             return points, scaled(dose, factor), total
     raise PlanningError(
         f"the dose cannot be scaled to the prescription: monitor units meet the limits of {request.machine.title}"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 
 from planner.optimise.apertures import ApertureSet, areas_mm2, leaf_borders_mm, opened_mm
 from planner.treatment.machine import DeliveryLimits, Machine
@@ -74,6 +75,30 @@ def mu_bounds(machine: Machine, motion: Motion, spare: float = 0.0) -> tuple[np.
         high = np.where(turning, limits.max_mu_per_deg.value * motion.span_deg, high)
     room = spare + _ROUNDING
     return low * motion.fractions * (1 + room), high * motion.fractions * (1 - room)
+
+
+def scaled_mu(mu: np.ndarray, factor: float, bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return monitor units, shape (n,), with `factor` times their sum, in proportion where `bounds` let them be.
+
+    Those that meet a bound stay there and the others make up for it, so that the dose, which nearly follows the sum,
+    is nearly `factor` times what it was. Where the bounds do not leave room for the sum, all stand on one of them.
+    """
+    low, high = bounds
+    wanted = factor * float(mu.sum())
+    if wanted <= low.sum():
+        return low.copy()
+    if wanted >= high.sum():
+        return high.copy()
+    if np.all((mu * factor >= low) & (mu * factor <= high)):
+        return mu * factor
+
+    def missing(common: float) -> float:
+        return float(np.clip(mu * common, low, high).sum()) - wanted
+
+    most = factor
+    while missing(most) < 0:
+        most *= 2
+    return np.clip(mu * brentq(missing, 0.0, most), low, high)
 
 
 def permitted(apertures: ApertureSet, machine: Machine, motion: Motion) -> ApertureSet:
