@@ -1,5 +1,7 @@
 """The brain: cerebrum with folded cortex, deep grey matter, ventricles, cerebellum, brainstem, meninges, vessels."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from phantoms.grid import Triple
@@ -39,12 +41,19 @@ def hollows(frame: Frame) -> Shape:
         brainstem(frame).grown(2.0),
         width=4.0,
     )
-    return posterior_fossa(frame).grown(2.0) | cisterns
+    return posterior_fossa(frame).grown(1.4) | cisterns
 
 
 def interhemispheric_fissure(frame: Frame, opening_mm: float) -> Shape:
     """Return the cleft between the hemispheres, `opening_mm` wide."""
-    return Box(frame.at(0, 0, 40), (opening_mm / 2, 120.0, 120.0)) - core(frame)
+    # Below the falx the gyri of both sides meet.
+    wide = Box(frame.at(0, 0, 40), (opening_mm / 2, 120.0, 120.0)) - _free_edge(frame)
+    return (wide | Box(frame.at(0, 0, 40), (opening_mm / 5, 120.0, 120.0))) - core(frame)
+
+
+def _free_edge(frame: Frame) -> Shape:
+    """Return the space about the corpus callosum that the falx leaves free."""
+    return frame.ball((0, 10, 22), (60, 48, 33))
 
 
 def sylvian_fissures(frame: Frame, opening_mm: float) -> Shape:
@@ -52,9 +61,12 @@ def sylvian_fissures(frame: Frame, opening_mm: float) -> Shape:
     half = 0.4 * opening_mm + 0.3
     parts: list[Shape] = []
     for side in SIDES.values():
-        mouth, insula = frame.at(side * 55, -8, 14), frame.at(side * 41, -5, 17)
-        parts.append(Ellipsoid(mouth, (19.0, 31.0, half)).rotated(_turned(0, 19.0), mouth))
-        parts.append(Ellipsoid(insula, (half, 23.0, 13.0)).rotated(_turned(2, side * 9.0), insula))
+        mouth, outer = frame.at(side * 55, -8, 14), frame.at(side * 48, -5, 17)
+        parts.append(Ellipsoid(mouth, (17.0, 31.0, half)).rotated(_turned(1, side * 14.0) @ _turned(0, 19.0), mouth))
+        # The cleft over the insula is part of a shell about the lentiform nucleus.
+        insula = frame.ball((side * 22, -5, 17), (19, 30, 20))
+        shell = (insula.grown(half) - insula.grown(-half)) & Ellipsoid(outer, (14.0, 23.0, 15.0))
+        parts.append(shell.rotated(_turned(2, side * 9.0), outer))
     return union(*parts)
 
 
@@ -85,6 +97,22 @@ def capsule_internal(frame: Frame) -> Shape:
     return union(*(frame.path(mirrored([(19, -20, 28), (17, -2, 20), (22, 18, 24)], s), 3.0) for s in SIDES.values()))
 
 
+def corpus_callosum(frame: Frame) -> Shape:
+    """Return the corpus callosum between the hemispheres: an arch over the lateral ventricles."""
+    arch = [(-12, 24, 2.4), (-24, 20, 3.0), (-31, 26, 4.6), (-28, 35, 4.6), (-14, 42, 3.4), (4, 44, 3.0), (20, 42, 2.8)]
+    arch += [(33, 36, 3.6), (39, 28, 4.8)]
+    parts: list[Shape] = []
+    for (y0, z0, r0), (y1, z1, r1) in pairwise(arch):
+        parts += [frame.rod((x, y0, z0), (x, y1, z1), r0, r1) for x in (-10.0, -3.5, 3.5, 10.0)]
+    return union(*parts, width=2.0)
+
+
+def fornix(frame: Frame) -> Shape:
+    """Return the fornix, which hangs below the corpus callosum, with the septum between the lateral ventricles."""
+    body = frame.path([(0, -12, 16), (0, -14, 25), (0, -4, 33), (0, 10, 36), (0, 24, 36), (0, 34, 31)], 2.2, 1.8)
+    return body | Ellipsoid(frame.at(0, -6, 34), (0.6, 22.0, 8.0))
+
+
 def hippocampus(frame: Frame, side: float) -> Shape:
     """Return the hippocampus of one side."""
     return frame.path(mirrored([(26, -8, -6), (29, 6, -2), (28, 18, 4), (22, 28, 13)], side), 5.2, 3.0)
@@ -95,18 +123,19 @@ def ventricles(frame: Frame, dilation: float) -> Shape:
     parts: list[Shape] = []
     wide = dilation
     for side in SIDES.values():
-        front, body, atrium = (frame.at(side * x, y, z) for x, y, z in ((8, -19, 30), (10, 6, 38), (23, 36, 26)))
+        front, body, atrium = (frame.at(side * x, y, z) for x, y, z in ((5.5, -18, 30), (7.5, 6, 36.5), (23, 36, 26)))
         parts.append(Ellipsoid(front, (4.0 * wide, 17.0, 10.0)).rotated(_turned(2, side * 15.0), front))
         parts.append(Ellipsoid(body, (7.5 * wide, 27.0, 4.8 * wide)).rotated(_turned(1, side * 16.0), body))
         parts.append(Ellipsoid(atrium, (5.4 * wide, 9.0, 11.0)).rotated(_turned(2, -side * 20.0), atrium))
-        parts.append(frame.path(mirrored([(16, 26, 37), (23, 36, 30)], side), 5.0 * wide, 5.6 * wide))
+        bend = [(6, -12, 33), (9, 12, 37), (16, 26, 36), (23, 36, 30)]
+        parts.append(frame.path(mirrored(bend, side), 3.6 * wide, 5.6 * wide))
         parts.append(frame.path(mirrored([(25, 42, 24), (26, 54, 21), (23, 64, 19)], side), 4.0 * wide, 1.2))
         temporal = [(26, 36, 22), (33, 24, 8), (34, 8, -1), (32, -6, -7)]
         parts.append(frame.path(mirrored(temporal, side), 3.6 * wide, 1.7 * wide))
-    parts.append(Box(frame.at(0, 7, 22), (1.6 * dilation, 12.0, 9.0), 1.4))
+    parts.append(frame.ball((0, 6, 21), (2.2 * dilation, 14.0, 8.5)) - frame.ball((0, 8, 23), (6, 3.5, 3)))
     parts.append(frame.path([(0, 18, 14), (0, 21, 0)], 1.3))
     parts.append(frame.ball((0, 21.5, -13), (6.5 * dilation, 4.8, 10.5)))
-    return union(*parts, width=2.0)
+    return union(*parts, width=3.0)
 
 
 def choroid_plexus(frame: Frame) -> Shape:
@@ -117,10 +146,10 @@ def choroid_plexus(frame: Frame) -> Shape:
 def cerebellum(frame: Frame) -> Shape:
     """Return the cerebellar surface without its folia."""
     cistern = union(frame.ball((0, 4, -14), (24, 17, 24)), frame.ball((0, 24, -40), (9, 14, 9)), width=5.0)
-    body = posterior_fossa(frame).grown(-2.0) - cistern
+    body = posterior_fossa(frame).grown(-1.0) - cistern
     peduncles = [frame.rod((side * 9, 10, -13), (side * 19, 28, -14), 8) for side in SIDES.values()]
     whole = union(body, *peduncles, width=3.0)
-    return whole - Box(frame.at(0, 68, -30), frame.at(1.2, 12, 16))
+    return whole - frame.ball((0, 70, -34), (3.0, 13, 21))
 
 
 def medullary_core(frame: Frame) -> Shape:
@@ -151,9 +180,8 @@ def folia(frame: Frame, mesh: tuple[np.ndarray, np.ndarray, np.ndarray], bend: n
 
 def falx(frame: Frame) -> Shape:
     """Return the falx: a sheet in the midline above the corpus callosum, not yet cut to the skull."""
-    sheet = Box(frame.at(0, 0, 60), (0.6, 130.0, 130.0))
-    free_edge = frame.ball((0, 10, 22), (60, 48, 33))
-    return (sheet - free_edge) - posterior_fossa(frame).grown(1.0)
+    sheet = Box(frame.at(0, 0, 60), (0.45, 130.0, 130.0))
+    return (sheet - _free_edge(frame)) - posterior_fossa(frame).grown(1.0)
 
 
 def tentorium(frame: Frame) -> Shape:
@@ -161,7 +189,7 @@ def tentorium(frame: Frame) -> Shape:
     fossa = posterior_fossa(frame)
     notch = frame.ball((0, 8, 4), (17, 25, 40))
     above = Box(frame.at(0, 40, 20), frame.at(80, 60, 26))
-    return ((fossa.grown(1.4) - fossa.grown(0.2)) & above) - notch
+    return ((fossa.grown(1.1) - fossa.grown(0.3)) & above) - notch
 
 
 def venous_sinuses(frame: Frame) -> Shape:

@@ -12,12 +12,16 @@ CORTEX_MM = Cited(2.3, "Fischl 2000: thickness 1-4.5 mm, mean about 2.5 mm; reca
 SULCUS_MM = Cited(14.5, "sulci are 10-20 mm deep; so that cortex and white matter have their volumes", "assumed")
 SULCUS_SPREAD_MM = Cited(5.5, "as their depth", "assumed")
 DIMPLE_MM = Cited(3.5, "secondary folds of the gyri, shallower than sulci", "assumed")
+MEDIAL = Cited(0.55, "sulci of the medial surface are shallower, by this share where it is flat", "assumed")
+LIPS_MM = Cited(0.9, "half of how far gyri part at the surface of the brain", "assumed")
+OPENING = Cited(0.9, "sulci are closed in places and open several mm in others", "assumed")
 FOLD_KNOT_MM = Cited(5.7, "so that neighbouring sulci lie 9-14 mm apart", "assumed")
 
 # The unfolded surface is followed on voxels of this size, smoothed over the second figure.
 _COARSE_MM, _SMOOTH_MM = 2.0, 3.0
 # Share of the depth over which the pattern is carried inwards along normals: the rest bends the sulci.
-_ALONG_NORMALS = 0.78
+_ALONG_NORMALS = 0.66
+_MIDLINE_MM = 16.0
 # Where the smoothed distance to the surface grows less than this per mm, two surfaces are alike near: white matter.
 _LEAST_SLOPE = 0.5
 
@@ -45,7 +49,9 @@ def pial_distance(
     )
     d = depth[near]
     slope = np.sqrt(sum(part[near] ** 2 for part in normal))
-    outwards = _ALONG_NORMALS * d / np.maximum(slope, 1e-3)
+    # The walls of the midline are flat: deep sulci would lie there side by side, straight as a ladder.
+    flat = np.abs(normal[0][near]) * np.exp(-((grid.axes_mm()[0].astype(np.float32)[near[0]] / _MIDLINE_MM) ** 2))
+    outwards = _ALONG_NORMALS * (1.0 - 0.5 * flat) * d / np.maximum(slope, 1e-3)
     x, y, z = (
         axis.astype(np.float32)[index] + outwards * part[near]
         for axis, index, part in zip(grid.axes_mm(), near, normal, strict=True)
@@ -54,17 +60,24 @@ def pial_distance(
     y, z = y + np.where(x > 0, 7.0, -7.0).astype(np.float32), z + np.where(x > 0, -4.0, 4.0).astype(np.float32)
     folds, coarse = noises
     vary = np.tanh(coarse.at(x, z, y))
-    walls = 0.5 * np.float32(width_mm) * (1.1 - 0.6 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + 0.7 * np.exp(-d / 1.6)
-    bottom = SULCUS_MM.value + SULCUS_SPREAD_MM.value * vary
-    sulcus = np.maximum(_from_sheet(folds.at(x, y, z), near, grid) - walls, d - bottom)
-    bottom = DIMPLE_MM.value * (1.0 - 0.8 * vary)
-    dimple = np.maximum(_from_sheet(folds.at(z, x, y), near, grid) - 0.6 * walls, d - bottom)
+    # Open towards the surface, more so here than there; in the depth both walls touch.
+    open_mm = np.float32(width_mm) * (1.0 + OPENING.value * np.tanh(coarse.at(z, y, x)))
+    walls = open_mm * (0.75 - 0.85 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + LIPS_MM.value * np.exp(-d / 2.5)
+    bottom = (SULCUS_MM.value + SULCUS_SPREAD_MM.value * vary) * (1.0 - MEDIAL.value * flat)
+    sulcus = _rounded(_from_sheet(folds.at(x, y, z), near, grid), d - bottom) - walls
+    dimple = _rounded(_from_sheet(folds.at(z, x, y), near, grid), d - DIMPLE_MM.value * (1.0 - 0.8 * vary))
+    dimple -= 0.6 * walls
     np.minimum(sulcus, dimple, out=sulcus)
-    np.maximum(sulcus, 1.5 - protected[near], out=sulcus)
+    np.maximum(sulcus, 4.0 - protected[near], out=sulcus)
     np.maximum(sulcus, 8.0 * (_LEAST_SLOPE - slope), out=sulcus)
     surface = hull.copy()
     surface[near] = np.maximum(surface[near], -sulcus)
     return surface
+
+
+def _rounded(sheet_mm: np.ndarray, below_mm: np.ndarray) -> np.ndarray:
+    """Return the distance to the part of a sheet above its lower edge, to which `below_mm` is positive below it."""
+    return np.hypot(sheet_mm, np.maximum(below_mm, 0.0), out=sheet_mm)
 
 
 def _from_sheet(values: np.ndarray, near: tuple[np.ndarray, ...], grid: Grid) -> np.ndarray:

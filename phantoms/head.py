@@ -8,6 +8,7 @@ import numpy as np
 
 from phantoms import brain, cortex, skull
 from phantoms.canvas import Canvas
+from phantoms.cited import Cited
 from phantoms.grid import Grid
 from phantoms.noise import Noise
 from phantoms.shapes import Shape, covered, occupancy, sampled, window_of
@@ -18,8 +19,13 @@ from phantoms.tissue import BONE, TISSUES
 # The field of view, mm: a head with a little air around it, the neck cut at the lower border.
 FIELD_OF_VIEW_MM = ((-92.0, -122.0, -116.0), (92.0, 104.0, 120.0))
 
-SKIN_MM = 2.0
+SKIN_MM = 1.6
 DURA_MM = 0.7
+VAULT_MM = Cited(0.7, "impressions of gyri and asymmetry of the inner table", "assumed")
+GALEA_MM = Cited(1.4, "galea with periosteum: dark layer over the skull in VS-SEG-001", "assumed")
+TABLES_MM = Cited(1.4, "each compact table of the calvaria about 1.5 mm; recalled", "assumed")
+UNEVEN = Cited(0.12, "relative deviation of the calvaria's thickness over several cm", "assumed")
+SQUAMA = Cited(0.4, "temporal squama thinner than the rest by this share, without diploe; recalled", "assumed")
 _PAIRED = ("eye", "lens", "optic_nerve", "hippocampus", "cochlea")
 _SINGLE = ("intracranial", "skull", "brain", "cerebellum", "brainstem", "ventricles", "chiasm", "falx", "tentorium")
 STRUCTURES = {"external": Role.EXTERNAL} | dict.fromkeys(
@@ -83,7 +89,7 @@ class Head:
     @cached_property
     def vault(self) -> Shape:
         """Inner surface of the skull."""
-        return skull.vault(self.frame)
+        return skull.vault(self.frame).roughened(self.coarse, VAULT_MM.value)
 
     @cached_property
     def external(self) -> Shape:
@@ -154,6 +160,7 @@ class _Painter:
     def __init__(self, head: Head, canvas: Canvas) -> None:
         self.head, self.canvas, self.grid, self.frame = head, canvas, canvas.grid, head.frame
         self.structures: dict[str, Structure] = {}
+        self.coarse, self.fine = sampled_noise(head.coarse, canvas.grid), sampled_noise(head.fine, canvas.grid)
         self.vault = sampled(head.vault, canvas.grid)
         self.skin = sampled(head.external, canvas.grid)
 
@@ -189,6 +196,12 @@ class _Painter:
         waves = self.head.fine.at(0.8 * x[:, None, None], 0.8 * y[None, :, None], 0.3 * z[None, None, :])
         return np.float32(2.5) * np.abs(waves) - np.float32(width_mm)
 
+    def _sheets(self, window: Grid, apart_mm: float, width_mm: float) -> np.ndarray:
+        """Return the distance, mm, to sheets about ten times `apart_mm` apart that run down the neck."""
+        x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
+        waves = self.head.coarse.at(1.8 * x[:, None, None], 1.8 * y[None, :, None], 0.6 * z[None, None, :])
+        return np.float32(apart_mm) * np.abs(waves) - np.float32(width_mm)
+
     def outside(self) -> None:
         """Skin, fat and muscle."""
         self.keep("external", self.grid, self.layer("skin", self.skin), Role.EXTERNAL)
@@ -196,12 +209,12 @@ class _Painter:
         coarse = self.head.coarse
         deep = self.skin + np.float32(SKIN_MM + 2.5)
         # Septa and small vessels of the subcutaneous fat.
-        self.layer("muscle", np.maximum(self.skin + np.float32(SKIN_MM), self._streaks(self.grid, 0.7)), share=0.5)
+        septa = np.float32(2.5) * np.abs(self.fine) - np.float32(0.8)
+        self.layer("fascia", np.maximum(self.skin + np.float32(SKIN_MM), septa), share=0.25)
         window, face = self.draw("muscle", skull.deep_face(self.frame).roughened(coarse, 1.5), within=deep + 4.0)
         # Fat between the bellies of muscles.
-        septa = covered(np.abs(sampled_noise(coarse, window)) * np.float32(7.0) - np.float32(0.9), window)
-        self.canvas.fill("fat", face * septa, window)
-        self.canvas.fill("fat", 0.4 * face * covered(self._streaks(window, 0.4), window), window)
+        self.canvas.fill("fat", face * covered(self._sheets(window, 5.0, 1.0), window), window)
+        self.canvas.fill("fat", 0.5 * face * covered(self._streaks(window, 0.5), window), window)
         for side in SIDES.values():
             for muscle in skull.muscles(self.frame, side):
                 self.draw("muscle", muscle.roughened(coarse, 0.8), within=deep)
@@ -210,12 +223,21 @@ class _Painter:
 
     def bones(self) -> None:
         """Calvaria with its two tables and diploe, skull base, face, jaw and cervical spine."""
-        noise = sampled_noise(self.head.coarse, self.grid)
-        thick = np.float32(self.head.skull_mm) * (1 + np.float32(0.09) * noise)
+        x, y, z = (axis.astype(np.float32) for axis in self.grid.axes_mm())
+        slow = self.head.coarse.at(0.4 * x[:, None, None], 0.4 * y[None, :, None], 0.4 * z[None, None, :])
+        side = np.clip((np.abs(x) - 40.0) / 16.0, 0.0, 1.0)[:, None, None]
+        squama = side * np.exp(-(((z - 6.0) / 20.0) ** 2))[None, None, :]
+        thick = np.float32(UNEVEN.value) * slow + np.float32(0.06) * self.coarse
+        thick = np.float32(self.head.skull_mm) * (1 + thick - np.float32(SQUAMA.value) * squama)
         deep = self.skin + np.float32(3.5)
         outer = np.maximum(self.vault - thick, deep)
+        self.layer("fascia", np.maximum(outer - np.float32(GALEA_MM.value), deep - np.float32(1.0)), share=0.7)
         self.layer("cortical_bone", outer)
-        self.layer("diploe", np.maximum(outer + np.float32(1.5), np.float32(1.3) - self.vault))
+        # The tables are thickest where the bone is thinnest: there they leave no diploe.
+        table = np.float32(TABLES_MM.value) * (1 + np.clip(np.float32(0.5) * (self.fine * 0.3 - slow), 0.0, 1.5))
+        table += squama
+        spongy = covered(np.maximum(outer + table, 0.8 * table - self.vault), self.grid)
+        self.canvas.fill("diploe", spongy * np.clip(0.5 + 0.3 * slow + 0.1 * self.fine, 0.1, 1.0))
         for bone in (skull.skull_base(self.frame), skull.face_bones(self.frame), skull.mandible(self.frame)):
             self.draw("cortical_bone", bone, within=deep)
             self.draw("marrow", bone.grown(-2.4), within=deep + 2.0)
@@ -235,7 +257,7 @@ class _Painter:
         self.draw("muscle", skull.septum(self.frame))
         for region in (skull.ethmoid(self.frame), *(skull.mastoid(self.frame, side) for side in SIDES.values())):
             window = window_of(region, self.grid)
-            cells = np.clip(0.75 + 1.6 * sampled_noise(self.head.fine, window), 0.0, 1.0)
+            cells = np.clip(0.75 + 1.6 * self._seen(self.fine, window), 0.0, 1.0)
             inside = occupancy(region, window)
             self.canvas.fill("mucosa", inside, window)
             self.canvas.fill("air", cells * inside, window)
@@ -243,10 +265,13 @@ class _Painter:
         self.draw("csf", skull.spinal_canal(self.frame))
         inside = self.layer("dura", self.vault)
         within = self.layer("csf", self.vault + np.float32(DURA_MM))
-        # Veins and arteries of the pia: in the sulci, as the brain is painted next.
+        # Veins and arteries of the pia: sheets, of which the brain that is painted next leaves lines in the sulci.
         window = window_of(self.head.vault, self.grid)
-        vessels = np.clip(2.0 * sampled_noise(self.head.fine, window) - 3.4, 0.0, 1.0)
-        self.canvas.fill("vessel", vessels * self._seen(within, window), window)
+        x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
+        sheets = np.abs(self.head.folds.at(-x[:, None, None], -y[None, :, None], z[None, None, :]))
+        vessels = covered(np.float32(4.5) * sheets - np.float32(0.25), window) * self._seen(within, window)
+        vessels *= np.clip(0.4 + 0.8 * self._seen(self.coarse, window), 0.0, 1.0)
+        self.canvas.fill("venous", vessels, window)
         self.keep("intracranial", self.grid, inside)
         self.keep("dura", self.grid, inside - within, Role.SUPPORT)
 
@@ -270,9 +295,9 @@ class _Painter:
         vault = self._seen(self.vault, window)
         hull = np.maximum(vault + np.float32(head.csf_mm), -sampled(brain.hollows(frame), window))
         whole = covered(hull, window)
-        opening = 0.6 + 0.4 * head.csf_mm
+        opening = 0.9 + 0.6 * head.csf_mm
         clefts = brain.interhemispheric_fissure(frame, opening).roughened(head.coarse, 0.35)
-        clefts |= brain.sylvian_fissures(frame, opening).roughened(head.coarse, 0.8)
+        clefts |= brain.sylvian_fissures(frame, opening).roughened(head.coarse, 1.3)
         np.maximum(hull, -sampled(clefts, window), out=hull)
         core = sampled(brain.core(frame), window)
         pial = cortex.pial_distance(hull, core, window, (head.folds, head.coarse), 0.3 + 0.3 * head.csf_mm)
@@ -285,7 +310,9 @@ class _Painter:
         cerebellum = self._cerebellum()
         stem_window, stem = self.draw("white", brain.brainstem(frame), "brainstem")
         self.draw("white", brain.spinal_cord(frame))
+        self.draw("white", brain.corpus_callosum(frame))
         self.draw("csf", brain.ventricles(frame, head.dilation), "ventricles")
+        self.draw("white", brain.fornix(frame))
         self.draw("choroid", brain.choroid_plexus(frame).roughened(head.fine, 0.7))
         parts = [Structure("part", Role.ORGAN, w, f).on(window) for w, f in ((stem_window, stem), cerebellum)]
         ventricles = self.structures["ventricles"].on(window)
@@ -304,21 +331,22 @@ class _Painter:
         leaves, lobules = (
             np.abs(np.mod(along, apart) - apart / 2) for apart in (brain.FOLIUM_MM, 4.0 * brain.FOLIUM_MM)
         )
-        fissure = np.maximum(lobules - 0.25, -9.0 - distance)
-        np.minimum(fissure, np.maximum(leaves - 0.12, -7.0 - distance), out=fissure)
+        fissure = np.maximum(lobules - 0.15, -9.0 - distance)
         self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
         branches = np.maximum(4.0 * brain.FOLIUM_MM / 2 - 1.6 - lobules, distance + 5.0)
         core = np.minimum(sampled(brain.medullary_core(self.frame), window), branches)
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
+        # Folia and the clefts between them are finer than a voxel: they show as faint stripes.
+        stripes = covered(np.maximum(leaves - 0.7, distance + 0.8), window)
+        self.canvas.fill("csf", 0.14 * stripes * covered(-7.0 - distance, window), window)
         self.keep("cerebellum", window, fraction)
         return window, fraction
 
     def texture(self) -> np.ndarray:
         """Return the smooth variation of the signal within tissues, about 1."""
-        texture = sampled_noise(self.head.coarse, self.grid)
-        texture *= np.float32(0.025)
+        texture = np.float32(0.02) * self.coarse
         texture += np.float32(1.0)
-        texture += np.float32(0.02) * sampled_noise(self.head.fine, self.grid)
+        texture += np.float32(0.025) * self.fine
         return texture
 
     def small_parts(self) -> None:
@@ -329,9 +357,12 @@ class _Painter:
             self.draw("csf", brain.cochlea(frame, side), f"cochlea_{name}")
         self.draw("nerve", brain.chiasm(frame), "chiasm")
         self.draw("mucosa", brain.pituitary(frame))
-        self.draw("dura", brain.falx(frame), "falx", within=self.vault)
-        self.draw("dura", brain.tentorium(frame), "tentorium", within=self.vault + np.float32(0.3))
-        sinuses = self.draw("vessel", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))
+        # Both enhance more than the dura of the vault: their veins run within.
+        window, sheet = self.draw("dura", brain.falx(frame), "falx", within=self.vault)
+        self.canvas.fill("venous", 0.35 * sheet, window)
+        window, sheet = self.draw("dura", brain.tentorium(frame), "tentorium", within=self.vault + np.float32(0.3))
+        self.canvas.fill("venous", 0.25 * sheet, window)
+        sinuses = self.draw("venous", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))
         self.keep("venous_sinuses", *sinuses, Role.SUPPORT)
         self.draw("vessel", brain.arteries(frame))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.threads import chunks, run_chunks
+from phantoms.cited import Cited
 from phantoms.noise import Noise
 from phantoms.tissue import TISSUES, relaxation_ms
 
@@ -160,6 +161,10 @@ def sequence_of(image: str, t1_sequence: str) -> Sequence:
     return T1_SEQUENCES[t1_sequence](contrast=usual.contrast) if image in ("t1", "t1gd") else usual
 
 
+USUAL_BIAS = Cited(0.10, "relative deviation of the sensitivity at which the coil ends as in VS-SEG-001", "assumed")
+COIL_END_MM = Cited(-60.0, "half of the signal 20 mm below the foramen magnum: fitted to VS-SEG-001", "fitted")
+COIL_FALL_MM = Cited(9.0, "as where it ends", "fitted")
+COIL_REST = Cited(0.12, "share of the signal that is left far below", "assumed")
 # White matter of a patient is shown at this signal in every weighting, as scanners scale their images.
 _WHITE_LEVEL = 300.0
 
@@ -207,6 +212,13 @@ def acquire(signal: np.ndarray, bias: np.ndarray, snr: float, seed: np.random.Se
 
 
 def bias_field(noise: Noise, axes: tuple[np.ndarray, np.ndarray, np.ndarray], strength: float) -> np.ndarray:
-    """Return a smooth receive sensitivity about 1, shape of the mesh of `axes`, from a noise of long waves."""
-    x, y, z = axes
-    return np.exp(np.float32(strength) * noise.at(x[:, None, None], y[None, :, None], z[None, None, :]))
+    """Return a smooth receive sensitivity about 1, shape of the mesh of `axes`, from a noise of long waves.
+
+    Towards the neck it falls off, as head coils and slabs end there; with half of the usual strength, half as steeply.
+    """
+    x, y, z = (axis.astype(np.float32) for axis in axes)
+    field = np.float32(strength) * noise.at(x[:, None, None], y[None, :, None], z[None, None, :])
+    steep = min(strength / USUAL_BIAS.value, 1.0)
+    rest = COIL_REST.value + (1.0 - COIL_REST.value) / (1.0 + np.exp((COIL_END_MM.value - z) / COIL_FALL_MM.value))
+    field += np.float32(steep) * np.log(rest)
+    return np.exp(field, out=field)

@@ -9,7 +9,8 @@ from phantoms.cited import Cited
 _BRAINWEB = "BrainWeb tissue_mr_parameters (Kwan 1999), 1.5 T"
 _SOFT = "ICRU 46 densities; relaxation as the nearest BrainWeb tissue"
 _FAT = (
-    "fewer visible protons than BrainWeb, as its lines dephase: scalp as bright as white matter in MPRAGE of VS-SEG-001"
+    "fewer visible protons than BrainWeb, as its lines dephase: scalp as bright as white matter in MPRAGE of "
+    "VS-SEG-001; T2 longer than its 70 ms, as trains of echoes undo J coupling (Henkelman 1992; recalled)"
 )
 _AGE = "Gomori 1985, Bradley 1993: appearance of blood by age, as T1 and T2 that reproduce it"
 
@@ -52,7 +53,12 @@ class Tissue(NamedTuple):
 TISSUES: dict[str, Tissue] = {
     "air": Tissue(0.0012, 1.0, 0.1, 1.0, 0.1, 0.0, 0.0, "air at 20 C", "published"),
     "skin": Tissue(1.09, 700, 45, 850, 40, 0.80, 0.10, _SOFT, "assumed"),
-    "fat": Tissue(0.95, 350, 70, 382, 68, 0.72, 0.0, f"{_BRAINWEB}; ICRU 46; 3 T: de Bazelaire 2004; {_FAT}", "fitted"),
+    "fat": Tissue(
+        0.95, 350, 100, 382, 96, 0.72, 0.0, f"{_BRAINWEB}; ICRU 46; 3 T: de Bazelaire 2004; {_FAT}", "fitted"
+    ),
+    "fascia": Tissue(
+        1.09, 600, 9, 700, 8, 0.60, 0.05, f"collagen of short T2: galea, fasciae, tendons; {_SOFT}", "assumed"
+    ),
     "muscle": Tissue(1.05, 900, 47, 1412, 50, 0.88, 0.06, f"{_BRAINWEB}; ICRU 46; 3 T: Stanisz 2005", "assumed"),
     "cortical_bone": Tissue(
         1.92, 250, 0.5, 250, 0.5, 0.12, 0.0, "ICRU 46; too short a T2 for these sequences", "assumed"
@@ -62,14 +68,14 @@ TISSUES: dict[str, Tissue] = {
     ),
     "marrow": Tissue(1.18, 400, 55, 450, 50, 0.65, 0.04, "ICRU 46 spongiosa", "assumed"),
     "mucosa": Tissue(1.04, 1000, 90, 1300, 85, 0.95, 0.22, _SOFT, "assumed"),
-    "dura": Tissue(1.08, 900, 45, 1100, 42, 0.80, 0.30, _SOFT, "assumed"),
+    "dura": Tissue(1.08, 900, 45, 1100, 42, 0.80, 0.18, _SOFT, "assumed"),
     "csf": Tissue(1.007, 2569, 329, 4163, 500, 1.0, 0.0, f"{_BRAINWEB}; 3 T: Lin 2001", "assumed"),
     "grey": Tissue(1.045, 833, 83, 1331, 95, 0.86, 0.02, f"{_BRAINWEB}; ICRU 46; 3 T: Wansapura 1999", "assumed"),
     "white": Tissue(1.041, 500, 70, 832, 75, 0.77, 0.01, f"{_BRAINWEB}; ICRU 46; 3 T: Wansapura 1999", "assumed"),
     "deep_grey": Tissue(
         1.045, 760, 76, 1220, 82, 0.83, 0.02, "between grey and white, as iron and myelin make it", "assumed"
     ),
-    "choroid": Tissue(1.04, 1100, 120, 1500, 110, 0.95, 0.60, _SOFT, "assumed"),
+    "choroid": Tissue(1.04, 1100, 120, 1500, 110, 0.95, 0.40, _SOFT, "assumed"),
     "vessel": Tissue(
         1.06,
         1441,
@@ -80,6 +86,17 @@ TISSUES: dict[str, Tissue] = {
         2.5,
         "Stanisz 2005 blood T1; T2 stands for the flow void, gadolinium for inflow too",
         "assumed",
+    ),
+    "venous": Tissue(
+        1.06,
+        1441,
+        24,
+        1932,
+        20,
+        0.95,
+        1.1,
+        "as vessel, without inflow: sagittal sinus 1.7 times white in VS-SEG-001",
+        "fitted",
     ),
     "vitreous": Tissue(1.008, 3200, 300, 4000, 250, 1.0, 0.0, "ICRU 46; like CSF, some protein", "assumed"),
     "lens": Tissue(1.07, 1050, 28, 1300, 22, 0.70, 0.0, "ICRU 46; short T2: about 21-29 ms", "assumed"),
