@@ -10,7 +10,8 @@ from kernels._jit import njit_bare, njit_inline
 
 
 @njit_bare
-def _splitmix64(x):
+def splitmix64(x):
+    """Return the next state of the counter `x` (uint64) and the well mixed number that it stands for."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     z = x
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -22,10 +23,10 @@ def _splitmix64(x):
 def seed_stream(seed: int, stream: int, state: np.ndarray) -> None:
     """Write to `state` (2,) uint64 the start of a stream; different (seed, stream) give unrelated streams."""
     x = np.uint64(seed)
-    x, mixed = _splitmix64(x)
+    x, mixed = splitmix64(x)
     x = mixed ^ (np.uint64(stream) * np.uint64(0xD1342543DE82EF95))
-    x, first = _splitmix64(x)
-    x, second = _splitmix64(x)
+    x, first = splitmix64(x)
+    x, second = splitmix64(x)
     state[0] = first
     state[1] = second | np.uint64(1)
 

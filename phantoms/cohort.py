@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from phantoms import brain, lesion, mri
+from phantoms.appearance import Appearance
 from phantoms.canvas import Canvas
 from phantoms.cited import Cited
 from phantoms.course import SurgicalCourse
@@ -21,7 +22,7 @@ from phantoms.scanner import Scanner
 from phantoms.shapes import occupancy
 from phantoms.site import Site
 from phantoms.structure import Role, Structure
-from phantoms.tissue import TISSUES, blood_shares
+from phantoms.tissue import TISSUES
 from phantoms.volume import Quantity, Volume
 
 IMAGES = ("t1gd", "t2", "flair")
@@ -202,7 +203,7 @@ class SyntheticAnatomy:
         canvas, white = Canvas(self.grid, palettes, self._background.maps), self._background.white.copy()
         for tissue in (*canvas.maps.values(), white):
             carried.carry(tissue)
-        self._paint(canvas, regions, white, day)
+        self._appearance.paint(canvas, regions, white, day)
         density = Volume(self.grid, canvas.maps["density"], Quantity.DENSITY)
         volumes, error = {"density": density}, self._place_error(density, day) if wanted else None
         for name in wanted:
@@ -238,6 +239,10 @@ class SyntheticAnatomy:
         return painted(self.head, self.grid, self._signals)
 
     @cached_property
+    def _appearance(self) -> Appearance:
+        return Appearance(self.head, self.craniotomy, self._background.structures["skull"])
+
+    @cached_property
     def _bone_flap(self) -> Structure:
         return self.craniotomy.flap(self._background.structures["skull"])
 
@@ -258,27 +263,3 @@ class SyntheticAnatomy:
             found["bone_flap"] = self._bone_flap
             found |= {name: regions[name] for name in ("residual", "air", "tract") if not regions[name].is_empty}
         return found
-
-    def _paint(self, canvas: Canvas, regions: dict[str, Structure], white: np.ndarray, day: float) -> None:
-        oedema = regions["oedema"]
-        offset = oedema.grid.offset_in(self.grid) or (0, 0, 0)
-        view = tuple(slice(o, o + n) for o, n in zip(offset, oedema.grid.shape, strict=True))
-        taking_up = white[view].astype(np.float32) / np.float32(255.0)
-        canvas.fill("oedema", oedema.occupancy * taking_up * np.float32(0.85), oedema.grid)
-        if day < 0:
-            canvas.fill("tumour", regions["tumour"].occupancy, regions["tumour"].grid)
-            canvas.fill("necrosis", regions["necrosis"].occupancy, regions["necrosis"].grid)
-            return
-        cut = self.craniotomy.cut(self._background.structures["skull"])
-        canvas.fill("scar", cut.occupancy, cut.grid)
-        older, newer = blood_shares(day).items()
-        under = self.craniotomy.collection(self.head.vault, self.grid, day)
-        canvas.fill("cavity_fluid", under.occupancy, under.grid)
-        canvas.fill(older[0], under.occupancy * np.float32(0.5), under.grid)
-        for tissue, name in (("scar", "tract"), ("rim", "rim"), ("cavity_fluid", "cavity")):
-            canvas.fill(tissue, regions[name].occupancy, regions[name].grid)
-        canvas.fill("tumour", regions["residual"].occupancy, regions["residual"].grid)
-        blood = regions["blood"]
-        canvas.fill(older[0], blood.occupancy, blood.grid)
-        canvas.fill(newer[0], blood.occupancy * np.float32(newer[1]), blood.grid)
-        canvas.fill("air", regions["air"].occupancy, regions["air"].grid)

@@ -7,6 +7,7 @@ import numpy as np
 from phantoms.cited import Cited
 from phantoms.course import SurgicalCourse
 from phantoms.grid import Grid, Triple
+from phantoms.head import SKIN_MM
 from phantoms.shapes import Shape, covered, sampled
 from phantoms.structure import Role, Structure
 
@@ -63,6 +64,21 @@ class Craniotomy:
         # It thins out towards the edge of the flap.
         floor = np.float32(thick) * np.maximum(1.0 - (away / np.float32(FLAP_RADIUS_MM.value)) ** 2, 0.0)
         return Structure("collection", Role.SUPPORT, window, covered(depth, window) - covered(depth + floor, window))
+
+    def scalp(self, vault: Shape, external: Shape, skull: Structure) -> Structure:
+        """Return the scalp over the flap, ``scalp``, less its skin; it fades out beyond the flap's edge.
+
+        Parameters
+        ----------
+        vault, external : Shape
+            Inner surface of the skull and outer surface of the head.
+        skull : Structure
+        """
+        window, away = self._nearby(skull.grid)
+        inside = covered(sampled(external, window) + np.float32(SKIN_MM), window)
+        outside = covered(-sampled(vault, window), window) * (1.0 - skull.on(window))
+        fading = np.clip(1.0 - (away / np.float32(1.35 * FLAP_RADIUS_MM.value)) ** 4, 0.0, 1.0)
+        return Structure("scalp", Role.SUPPORT, window, inside * outside * fading).cropped()
 
     def plates(self) -> np.ndarray:
         """Return the plates of titanium that hold the flap, shape (n, 4): place, LPS mm, and volume, cm3."""

@@ -24,6 +24,7 @@ DURA_MM = 0.7
 VAULT_MM = Cited(0.7, "impressions of gyri and asymmetry of the inner table", "assumed")
 GALEA_MM = Cited(1.4, "galea with periosteum: dark layer over the skull in VS-SEG-001", "assumed")
 TABLES_MM = Cited(1.4, "each compact table of the calvaria about 1.5 mm; recalled", "assumed")
+BONES_MM = Cited(1.1, "how far bones of face and skull base stray from their smooth forms", "assumed")
 UNEVEN = Cited(0.12, "relative deviation of the calvaria's thickness over several cm", "assumed")
 SQUAMA = Cited(0.4, "temporal squama thinner than the rest by this share, without diploe; recalled", "assumed")
 _PAIRED = ("eye", "lens", "optic_nerve", "hippocampus", "cochlea")
@@ -216,9 +217,13 @@ class _Painter:
         self.canvas.fill("fat", face * covered(self._sheets(window, 5.0, 1.0), window), window)
         self.canvas.fill("fat", 0.5 * face * covered(self._streaks(window, 0.5), window), window)
         for side in SIDES.values():
+            for gland in skull.glands(self.frame, side):
+                self.draw("gland", gland.roughened(coarse, 1.5), within=deep)
+        for side in SIDES.values():
             for muscle in skull.muscles(self.frame, side):
                 self.draw("muscle", muscle.roughened(coarse, 0.8), within=deep)
-        self.draw("muscle", skull.tongue(self.frame), within=deep)
+        window, tongue = self.draw("muscle", skull.tongue(self.frame).roughened(coarse, 1.0), within=deep)
+        self.canvas.fill("fat", 0.6 * tongue * covered(self._streaks(window, 0.35), window), window)
         self.draw("skin", skull.cartilage(self.frame), within=self.skin)
 
     def bones(self) -> None:
@@ -239,8 +244,11 @@ class _Painter:
         spongy = covered(np.maximum(outer + table, 0.8 * table - self.vault), self.grid)
         self.canvas.fill("diploe", spongy * np.clip(0.5 + 0.3 * slow + 0.1 * self.fine, 0.1, 1.0))
         for bone in (skull.skull_base(self.frame), skull.face_bones(self.frame), skull.mandible(self.frame)):
-            self.draw("cortical_bone", bone, within=deep)
-            self.draw("marrow", bone.grown(-2.4), within=deep + 2.0)
+            uneven = bone.roughened(self.head.coarse, BONES_MM.value)
+            self.draw("cortical_bone", uneven, within=deep)
+            window, spongy = self.draw("marrow", uneven.grown(-1.8), within=deep + 2.0)
+            trabeculae = np.clip(0.25 + 0.35 * self._seen(self.fine, window), 0.0, 0.8)
+            self.canvas.fill("cortical_bone", spongy * trabeculae, window)
         spine, bodies = skull.vertebrae(self.frame)
         self.draw("cortical_bone", spine)
         self.draw("marrow", bodies)
@@ -249,8 +257,8 @@ class _Painter:
 
     def spaces(self) -> None:
         """Air with its mucosa, mastoid cells, and the CSF of skull and spinal canal."""
-        air = skull.airways(self.frame)
-        cavities = skull.sinuses(self.frame)
+        air = skull.airways(self.frame).roughened(self.head.coarse, 0.8)
+        cavities = skull.sinuses(self.frame).roughened(self.head.coarse, 1.8)
         self.draw("mucosa", air.grown(1.8) | cavities.grown(0.9), within=self.skin)
         self.draw("air", air | cavities)
         self.draw("mucosa", skull.turbinates(self.frame))
@@ -295,8 +303,8 @@ class _Painter:
         vault = self._seen(self.vault, window)
         hull = np.maximum(vault + np.float32(head.csf_mm), -sampled(brain.hollows(frame), window))
         whole = covered(hull, window)
-        opening = 0.9 + 0.6 * head.csf_mm
-        clefts = brain.interhemispheric_fissure(frame, opening).roughened(head.coarse, 0.35)
+        opening = 0.5 + 0.45 * head.csf_mm
+        clefts = brain.interhemispheric_fissure(frame, opening).roughened(head.coarse, 0.5)
         clefts |= brain.sylvian_fissures(frame, opening).roughened(head.coarse, 1.3)
         np.maximum(hull, -sampled(clefts, window), out=hull)
         core = sampled(brain.core(frame), window)
@@ -364,7 +372,8 @@ class _Painter:
         self.canvas.fill("venous", 0.25 * sheet, window)
         sinuses = self.draw("venous", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))
         self.keep("venous_sinuses", *sinuses, Role.SUPPORT)
-        self.draw("vessel", brain.arteries(frame))
+        self.draw("vessel", brain.arteries(frame).roughened(self.head.coarse, 0.35))
+        self.draw("venous", skull.jugular_veins(frame).roughened(self.head.coarse, 0.9))
 
 
 def sampled_noise(noise: Noise, grid: Grid) -> np.ndarray:

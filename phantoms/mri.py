@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kernels.rician import add_rician
 from kernels.threads import chunks, run_chunks
 from phantoms.cited import Cited
 from phantoms.noise import Noise
@@ -185,30 +186,22 @@ def acquire(signal: np.ndarray, bias: np.ndarray, snr: float, seed: np.random.Se
 
     Parameters
     ----------
-    signal : ndarray, shape (nx, ny, nz), float32
-    bias : ndarray, shape (nx, ny, nz), float32
+    signal : ndarray, shape (nx, ny, nz), float32, C order
+    bias : ndarray, shape (nx, ny, nz), float32, C order
         Receive sensitivity, about 1, that multiplies the signal but not the noise.
     snr : float
         White-matter signal over the standard deviation of the noise in one channel.
     seed : numpy.random.SeedSequence
         The noise is drawn per fixed slab of planes, so that it does not depend on the number of threads.
     """
-    sigma = np.float32(_WHITE_LEVEL / snr)
+    sigma = _WHITE_LEVEL / snr
     slabs = chunks(signal.shape[0], 8)
+    keys = seed.generate_state(len(slabs), np.uint64)
 
-    def slab(low: int, high: int, child: np.random.SeedSequence) -> None:
-        rng = np.random.Generator(np.random.SFC64(child))
-        shape = signal[low:high].shape
-        real = signal[low:high] * bias[low:high]
-        real += sigma * rng.standard_normal(shape, np.float32)
-        imaginary = sigma * rng.standard_normal(shape, np.float32)
-        real *= real
-        imaginary *= imaginary
-        real += imaginary
-        np.sqrt(real, out=signal[low:high])
+    def slab(low: int, high: int, key: np.uint64) -> None:
+        add_rician(bias[low:high].ravel(), sigma, key, signal[low:high].reshape(-1))
 
-    children = np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key).spawn(len(slabs))
-    run_chunks(slab, [(low, high, child) for (low, high), child in zip(slabs, children, strict=True)])
+    run_chunks(slab, [(low, high, key) for (low, high), key in zip(slabs, keys, strict=True)])
 
 
 def bias_field(noise: Noise, axes: tuple[np.ndarray, np.ndarray, np.ndarray], strength: float) -> np.ndarray:

@@ -100,8 +100,8 @@ def skin(frame: Frame, over_mm: float) -> Shape:
 
 def _auricle(frame: Frame, side: float, thick_mm: float, size: float) -> Shape:
     """Return the outer ear of one side, a plate that stands off backwards."""
-    x, y, z = frame.at(side * 80, 15, -8)
-    turn = np.deg2rad(side * 20.0)
+    x, y, z = frame.at(side * 79, 15, -8)
+    turn = np.deg2rad(side * 14.0)
     matrix = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     rim = Ellipsoid((x, y, z), (thick_mm, 17.0 * size, 29.0 * size))
     return (rim - Ellipsoid((x + side * 5.0, y - 3.0, z + 2.0), (5.5, 10.0, 18.0))).rotated(matrix, (x, y, z))
@@ -127,6 +127,17 @@ def muscles(frame: Frame, side: float) -> list[Shape]:
         frame.ball((side * 36, -22, -34), (13, 18, 9)),
         frame.path([(side * 14, 2, -44), (side * 14, 0, -140)], 7, 8),
     ]
+
+
+def glands(frame: Frame, side: float) -> list[Shape]:
+    """Return the parotid and the submandibular gland of one side."""
+    return [frame.ball((side * 60, -8, -52), (9, 14, 22)), frame.ball((side * 33, -44, -94), (9, 14, 9))]
+
+
+def jugular_veins(frame: Frame) -> Shape:
+    """Return the internal jugular veins, from the jugular foramen down beside the carotids."""
+    course = [(31, 22, -40), (33, 10, -58), (34, 6, -140)]
+    return union(*(frame.path(mirrored(course, side), 3.4, 4.6) for side in SIDES.values()))
 
 
 def tongue(frame: Frame) -> Shape:
@@ -203,7 +214,8 @@ def ethmoid(frame: Frame) -> Shape:
 def airways(frame: Frame) -> Shape:
     """Return the air of nose, pharynx and ear canals."""
     nose = [frame.ball((side * 6.5, -61, -30), (4.6, 37, 19)) for side in SIDES.values()]
-    pharynx = frame.path([(0, -32, -34), (0, -19, -48), (0, -15, -140)], 10, 8)
+    pharynx = frame.path([(-4, -32, -34), (-4, -19, -48), (-4, -15, -140)], 6, 5)
+    pharynx |= frame.path([(4, -32, -34), (4, -19, -48), (4, -15, -140)], 6, 5)
     ears = [frame.rod((side * 78, 12, -11), (side * 57, 9, -13), 2.6, 2.2) for side in SIDES.values()]
     mouth = frame.ball((0, -62, -51.5), (18, 24, 2.0))
     return union(*nose, pharynx, *ears, mouth)

@@ -60,6 +60,7 @@ TISSUES: dict[str, Tissue] = {
         1.09, 600, 9, 700, 8, 0.60, 0.05, f"collagen of short T2: galea, fasciae, tendons; {_SOFT}", "assumed"
     ),
     "muscle": Tissue(1.05, 900, 47, 1412, 50, 0.88, 0.06, f"{_BRAINWEB}; ICRU 46; 3 T: Stanisz 2005", "assumed"),
+    "gland": Tissue(1.03, 700, 70, 850, 66, 0.82, 0.10, f"salivary glands, part fat; {_SOFT}", "assumed"),
     "cortical_bone": Tissue(
         1.92, 250, 0.5, 250, 0.5, 0.12, 0.0, "ICRU 46; too short a T2 for these sequences", "assumed"
     ),

@@ -1,0 +1,153 @@
+"""How a lesion and what surgery leaves look: tumour and oedema before it, cavity, flap and scalp after it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import ndimage
+
+from phantoms.canvas import Canvas
+from phantoms.cited import Cited
+from phantoms.course import AIR_DECAY_DAY, BLOOD_DECAY_DAY
+from phantoms.craniotomy import Craniotomy
+from phantoms.grid import Grid
+from phantoms.head import Head, sampled_noise
+from phantoms.structure import Structure
+from phantoms.tissue import blood_shares
+
+OEDEMA_SHARE = Cited(0.85, "of white matter within reach of the oedema; cortex is spared", "assumed")
+FINGERS = Cited(0.8, "oedema spreads along tracts, in fingers: how far its edge strays", "assumed")
+CLOT_SHARE = Cited(0.9, "blood on the wall of a fresh cavity, where there is some", "assumed")
+MIXED_MM = Cited(1.5, "settled blood and fluid mix over a few mm", "assumed")
+SWELLING_SHARE = Cited(0.65, "fluid in the scalp over the flap on the first days", "assumed")
+SWELLING_DAY = Cited(14.0, "scalp swelling and subgaleal fluid resolve within weeks", "assumed")
+VOID_MM = Cited(4.5, "signal lost about a titanium plate at 1.5 T, from its middle", "assumed")
+
+
+@dataclass(frozen=True, eq=False)
+class Appearance:
+    """What paints the regions of a day on a head.
+
+    Attributes
+    ----------
+    head : Head
+    craniotomy : Craniotomy
+    skull : Structure
+        The whole skull of the head at rest.
+    """
+
+    head: Head
+    craniotomy: Craniotomy
+    skull: Structure
+
+    @cached_property
+    def _cut(self) -> Structure:
+        return self.craniotomy.cut(self.skull)
+
+    @cached_property
+    def _scalp(self) -> Structure:
+        return self.craniotomy.scalp(self.head.vault, self.head.external, self.skull)
+
+    def paint(self, canvas: Canvas, regions: Mapping[str, Structure], white: np.ndarray, day: float) -> None:
+        """Paint the regions of a course on a canvas that shows the head.
+
+        Parameters
+        ----------
+        canvas : Canvas
+        regions : mapping of str to Structure
+            As `SurgicalCourse.regions` returns them.
+        white : ndarray, shape ``canvas.grid.shape``, uint8
+            Share of white matter, 0 to 255.
+        day : float
+        """
+        self._oedema(canvas, regions["oedema"], white)
+        if day < 0:
+            self._tumour(canvas, regions["tumour"])
+            self._fill(canvas, "necrosis", regions["necrosis"])
+            return
+        self._craniotomy(canvas, day)
+        self._cavity(canvas, regions, day)
+        self._plates(canvas)
+
+    def _oedema(self, canvas: Canvas, oedema: Structure, white: np.ndarray) -> None:
+        taking_up = _view(white, oedema.grid, canvas.grid).astype(np.float32) / np.float32(255.0)
+        waves = np.float32(FINGERS.value) * self._coarse(oedema.grid)
+        # In the middle of the flank of the occupancy the edge strays most; full and empty stay so.
+        share = oedema.occupancy
+        share = np.clip(share + 4.0 * waves * share * (1.0 - share), 0.0, 1.0)
+        canvas.fill("oedema", share * taking_up * np.float32(OEDEMA_SHARE.value), oedema.grid)
+
+    def _tumour(self, canvas: Canvas, tumour: Structure) -> None:
+        """Tumour enhances unevenly: parts of it are on the way to necrosis."""
+        canvas.fill("tumour", tumour.occupancy, tumour.grid)
+        dull = np.clip(0.25 + 0.3 * self._fine(tumour.grid, 0.7), 0.0, 0.7)
+        canvas.fill("necrosis", tumour.occupancy * dull, tumour.grid)
+
+    def _craniotomy(self, canvas: Canvas, day: float) -> None:
+        """Saw cut, swollen scalp, and blood, fluid and air under the flap."""
+        self._fill(canvas, "scar", self._cut)
+        swollen = self._scalp
+        share = SWELLING_SHARE.value * float(np.exp(-day / SWELLING_DAY.value))
+        uneven = np.clip(1.0 + 0.3 * self._coarse(swollen.grid), 0.0, 1.0)
+        canvas.fill("oedema", swollen.occupancy * uneven * np.float32(share), swollen.grid)
+        under = self.craniotomy.collection(self.head.vault, canvas.grid, day)
+        canvas.fill("cavity_fluid", under.occupancy, under.grid)
+        blood = np.clip(0.5 + 0.5 * self._fine(under.grid, 0.5), 0.0, 1.0)
+        canvas.fill(next(iter(blood_shares(day))), under.occupancy * blood, under.grid)
+        bubbles = np.clip(1.5 * self._fine(under.grid, 0.5) - 0.9, 0.0, 1.0) * under.occupancy
+        canvas.fill("air", bubbles * np.float32(np.exp(-day / AIR_DECAY_DAY.value)), under.grid)
+
+    def _cavity(self, canvas: Canvas, regions: Mapping[str, Structure], day: float) -> None:
+        self._fill(canvas, "scar", regions["tract"])
+        rim, cavity, blood = (regions[name] for name in ("rim", "cavity", "blood"))
+        # The wall enhances in patches, with gaps.
+        canvas.fill("rim", rim.occupancy * np.clip(0.7 + 0.45 * self._fine(rim.grid, 0.6), 0.1, 1.0), rim.grid)
+        self._fill(canvas, "cavity_fluid", cavity)
+        self._fill(canvas, "tumour", regions["residual"])
+        older, newer = blood_shares(day).items()
+        settled = _settled(blood, cavity)
+        canvas.fill(older[0], settled, cavity.grid)
+        canvas.fill(newer[0], settled * np.float32(newer[1]), cavity.grid)
+        inside = ndimage.gaussian_filter(cavity.occupancy, 2.5 / np.asarray(cavity.grid.spacing_mm), mode="constant")
+        lining = cavity.occupancy * np.clip(3.5 * (1.0 - inside) - 0.4, 0.0, 1.0)
+        lining *= np.clip(0.9 * self._fine(cavity.grid, 0.5) + 0.2, 0.0, CLOT_SHARE.value)
+        canvas.fill(older[0], lining * np.float32(np.exp(-day / BLOOD_DECAY_DAY.value)), cavity.grid)
+        self._fill(canvas, "air", regions["air"])
+
+    def _plates(self, canvas: Canvas) -> None:
+        """Take away the signal about the plates of titanium: it dephases there. Density is not touched."""
+        reach = 2.0 * VOID_MM.value
+        for x, y, z, _ in self.craniotomy.plates():
+            low = np.maximum(np.floor(canvas.grid.index_of((x - reach, y - reach, z - reach))), 0).astype(int)
+            high = np.minimum(np.ceil(canvas.grid.index_of((x + reach, y + reach, z + reach))), canvas.grid.shape)
+            window = canvas.grid.window(low.tolist(), high.astype(int).tolist())
+            squares = [((axis - at) / VOID_MM.value) ** 2 for axis, at in zip(window.axes_mm(), (x, y, z), strict=True)]
+            left = 1.0 - np.exp(-((squares[0][:, None, None] + squares[1][:, None] + squares[2]) ** 2))
+            for name, values in canvas.maps.items():
+                if name != "density":
+                    _view(values, window, canvas.grid)[...] *= left.astype(np.float32)
+
+    @staticmethod
+    def _fill(canvas: Canvas, tissue: str, region: Structure) -> None:
+        canvas.fill(tissue, region.occupancy, region.grid)
+
+    def _coarse(self, grid: Grid) -> np.ndarray:
+        return sampled_noise(self.head.coarse, grid)
+
+    def _fine(self, grid: Grid, stretch: float) -> np.ndarray:
+        """Return the fine noise with its waves longer by the inverse of `stretch`."""
+        x, y, z = (np.float32(stretch) * axis.astype(np.float32) for axis in grid.axes_mm())
+        return self.head.fine.at(x[:, None, None], y[None, :, None], z[None, None, :])
+
+
+def _view(whole: np.ndarray, window: Grid, grid: Grid) -> np.ndarray:
+    """Return the part of an array on `grid` that lies on a window of it."""
+    offset = window.offset_in(grid) or (0, 0, 0)
+    return whole[tuple(slice(o, o + n) for o, n in zip(offset, window.shape, strict=True))]
+
+
+def _settled(blood: Structure, cavity: Structure) -> np.ndarray:
+    """Return settled blood in the cavity, on its grid, mixed with the fluid above it."""
+    width = MIXED_MM.value / cavity.grid.spacing_mm[1]
+    return np.minimum(ndimage.gaussian_filter1d(blood.on(cavity.grid), width, axis=1, mode="nearest"), cavity.occupancy)
