@@ -118,11 +118,11 @@ class Appearance:
     def _plates(self, canvas: Canvas) -> None:
         """Take away the signal about the plates of titanium: it dephases there. Density is not touched."""
         reach = 2.0 * VOID_MM.value
-        for x, y, z, _ in self.craniotomy.plates():
-            low = np.maximum(np.floor(canvas.grid.index_of((x - reach, y - reach, z - reach))), 0).astype(int)
-            high = np.minimum(np.ceil(canvas.grid.index_of((x + reach, y + reach, z + reach))), canvas.grid.shape)
-            window = canvas.grid.window(low.tolist(), high.astype(int).tolist())
-            squares = [((axis - at) / VOID_MM.value) ** 2 for axis, at in zip(window.axes_mm(), (x, y, z), strict=True)]
+        for place in self.craniotomy.plates()[:, :3]:
+            low = np.maximum(np.floor(canvas.grid.index_of(place - reach)), 0).astype(int)
+            high = np.minimum(np.ceil(canvas.grid.index_of(place + reach)), canvas.grid.shape).astype(int)
+            window = canvas.grid.window(low.tolist(), high.tolist())
+            squares = [((axis - at) / VOID_MM.value) ** 2 for axis, at in zip(window.axes_mm(), place, strict=True)]
             left = 1.0 - np.exp(-((squares[0][:, None, None] + squares[1][:, None] + squares[2]) ** 2))
             for name, values in canvas.maps.items():
                 if name != "density":
