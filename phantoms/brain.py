@@ -15,10 +15,11 @@ FOLIUM_MM = 4.2
 def brainstem(frame: Frame) -> Shape:
     """Return midbrain, pons and medulla."""
     return union(
-        frame.rod((0, 9, 13), (0, 8, -3), 11, 13),
-        frame.ball((0, 5, -14), (15, 12.5, 13)),
+        frame.rod((0, 12, 4), (0, 11, -3), 9.5, 10.5),
+        *(frame.rod((side * 11, 5, 9), (side * 6, 2, -4), 5.0, 7.0) for side in SIDES.values()),
+        frame.ball((0, 5, -14), (16, 12.5, 13)),
         frame.rod((0, 12, -24), (0, 18, -42), 8.5, 6.5),
-        width=5.0,
+        width=4.0,
         reach=40.0,
     )
 
@@ -149,7 +150,7 @@ def cerebellum(frame: Frame) -> Shape:
     body = posterior_fossa(frame).grown(-1.0) - cistern
     peduncles = [frame.rod((side * 9, 10, -13), (side * 19, 28, -14), 8) for side in SIDES.values()]
     whole = union(body, *peduncles, width=3.0)
-    return whole - frame.ball((0, 70, -34), (3.0, 13, 21))
+    return whole - frame.ball((0, 72, -34), (2.4, 10, 20))
 
 
 def medullary_core(frame: Frame) -> Shape:
@@ -196,7 +197,7 @@ def venous_sinuses(frame: Frame) -> Shape:
     """Return the sagittal, straight, transverse and sigmoid sinuses."""
     angles = np.deg2rad(np.linspace(-62.0, 118.0, 16))
     arc: list[Triple] = [(0.0, 2 + 79.5 * float(np.sin(a)), 36 + 58.5 * float(np.cos(a))) for a in angles]
-    parts = [frame.path(arc, 1.5, 3.4), frame.path([(0, 34, 24), (0, 56, 16), (0, 71, 6)], 2.0, 2.6)]
+    parts = [frame.path(arc, 1.2, 2.7), frame.path([(0, 34, 24), (0, 56, 16), (0, 71, 6)], 2.0, 2.6)]
     for side in SIDES.values():
         across = [(0, 71, 4), (20, 66, -2), (38, 56, -8), (49, 41, -15), (45, 30, -30), (33, 26, -38)]
         parts.append(frame.path(mirrored(across, side), 2.6, 3.0))

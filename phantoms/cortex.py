@@ -8,14 +8,15 @@ from phantoms.grid import Grid
 from phantoms.noise import Noise
 from phantoms.volume import Quantity, Volume
 
-CORTEX_MM = Cited(2.3, "Fischl 2000: thickness 1-4.5 mm, mean about 2.5 mm; recalled", "assumed")
+CORTEX_MM = Cited(2.2, "Fischl 2000: thickness 1-4.5 mm, mean about 2.5 mm; recalled", "assumed")
 SULCUS_MM = Cited(14.5, "sulci are 10-20 mm deep; so that cortex and white matter have their volumes", "assumed")
 SULCUS_SPREAD_MM = Cited(5.5, "as their depth", "assumed")
 DIMPLE_MM = Cited(3.5, "secondary folds of the gyri, shallower than sulci", "assumed")
 MEDIAL = Cited(0.55, "sulci of the medial surface are shallower, by this share where it is flat", "assumed")
 LIPS_MM = Cited(0.9, "half of how far gyri part at the surface of the brain", "assumed")
 OPENING = Cited(0.9, "sulci are closed in places and open several mm in others", "assumed")
-FOLD_KNOT_MM = Cited(5.7, "so that neighbouring sulci lie 9-14 mm apart", "assumed")
+BLUR_MM = Cited(1.8, "deep layers of the cortex are myelinated: width of the ramp to white matter", "assumed")
+FOLD_KNOT_MM = Cited(6.0, "so that neighbouring sulci lie 9-14 mm apart", "assumed")
 
 # The unfolded surface is followed on voxels of this size, smoothed over the second figure.
 _COARSE_MM, _SMOOTH_MM = 2.0, 3.0
@@ -62,7 +63,8 @@ def pial_distance(
     vary = np.tanh(coarse.at(x, z, y))
     # Open towards the surface, more so here than there; in the depth both walls touch.
     open_mm = np.float32(width_mm) * (1.0 + OPENING.value * np.tanh(coarse.at(z, y, x)))
-    walls = open_mm * (0.75 - 0.85 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + LIPS_MM.value * np.exp(-d / 2.5)
+    lips = LIPS_MM.value * (1.0 - 0.8 * flat) * np.exp(-d / 2.5)
+    walls = open_mm * (0.75 - 0.85 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + lips
     bottom = (SULCUS_MM.value + SULCUS_SPREAD_MM.value * vary) * (1.0 - MEDIAL.value * flat)
     sulcus = _rounded(_from_sheet(folds.at(x, y, z), near, grid), d - bottom) - walls
     dimple = _rounded(_from_sheet(folds.at(z, x, y), near, grid), d - DIMPLE_MM.value * (1.0 - 0.8 * vary))

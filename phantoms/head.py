@@ -23,7 +23,9 @@ SKIN_MM = 1.6
 DURA_MM = 0.7
 VAULT_MM = Cited(0.7, "impressions of gyri and asymmetry of the inner table", "assumed")
 GALEA_MM = Cited(1.4, "galea with periosteum: dark layer over the skull in VS-SEG-001", "assumed")
+LAYER_MM = Cited(3.8, "depth of a dark layer in the scalp: minimum of the mean profile in VS-SEG-001", "fitted")
 TABLES_MM = Cited(1.4, "each compact table of the calvaria about 1.5 mm; recalled", "assumed")
+SUNK_MM = Cited(1.2, "brain from the skull at the vertex, beyond the usual: wide in VS-SEG-001", "assumed")
 BONES_MM = Cited(1.1, "how far bones of face and skull base stray from their smooth forms", "assumed")
 UNEVEN = Cited(0.12, "relative deviation of the calvaria's thickness over several cm", "assumed")
 SQUAMA = Cited(0.4, "temporal squama thinner than the rest by this share, without diploe; recalled", "assumed")
@@ -209,6 +211,7 @@ class _Painter:
         self.layer("fat", self.skin + np.float32(SKIN_MM))
         coarse = self.head.coarse
         deep = self.skin + np.float32(SKIN_MM + 2.5)
+        self.layer("fascia", np.abs(self.skin + np.float32(LAYER_MM.value)) - np.float32(0.6), share=0.5)
         # Septa and small vessels of the subcutaneous fat.
         septa = np.float32(2.5) * np.abs(self.fine) - np.float32(0.8)
         self.layer("fascia", np.maximum(self.skin + np.float32(SKIN_MM), septa), share=0.25)
@@ -229,7 +232,7 @@ class _Painter:
     def bones(self) -> None:
         """Calvaria with its two tables and diploe, skull base, face, jaw and cervical spine."""
         x, y, z = (axis.astype(np.float32) for axis in self.grid.axes_mm())
-        slow = self.head.coarse.at(0.4 * x[:, None, None], 0.4 * y[None, :, None], 0.4 * z[None, None, :])
+        self.slow = slow = self.head.coarse.at(0.4 * x[:, None, None], 0.4 * y[None, :, None], 0.4 * z[None, None, :])
         side = np.clip((np.abs(x) - 40.0) / 16.0, 0.0, 1.0)[:, None, None]
         squama = side * np.exp(-(((z - 6.0) / 20.0) ** 2))[None, None, :]
         thick = np.float32(UNEVEN.value) * slow + np.float32(0.06) * self.coarse
@@ -301,7 +304,10 @@ class _Painter:
         frame, head = self.frame, self.head
         window = window_of(self.head.vault, self.grid)
         vault = self._seen(self.vault, window)
-        hull = np.maximum(vault + np.float32(head.csf_mm), -sampled(brain.hollows(frame), window))
+        # The brain lies closer to the skull here than there, and has sunk from the vertex of a supine, ageing head.
+        sunk = np.clip((window.axes_mm()[2].astype(np.float32) - 50.0) / 45.0, 0.0, 1.0) * np.float32(SUNK_MM.value)
+        gap = np.float32(head.csf_mm) * (1.15 + 0.4 * self._seen(self.slow, window)) + sunk
+        hull = np.maximum(vault + gap, -sampled(brain.hollows(frame), window))
         whole = covered(hull, window)
         opening = 0.5 + 0.45 * head.csf_mm
         clefts = brain.interhemispheric_fissure(frame, opening).roughened(head.coarse, 0.5)
@@ -310,7 +316,8 @@ class _Painter:
         core = sampled(brain.core(frame), window)
         pial = cortex.pial_distance(hull, core, window, (head.folds, head.coarse), 0.3 + 0.3 * head.csf_mm)
         self.canvas.fill("grey", covered(pial, window), window)
-        self.canvas.fill("white", covered(pial + np.float32(cortex.CORTEX_MM.value), window), window)
+        deep = np.clip(0.5 - (pial + np.float32(cortex.CORTEX_MM.value)) / np.float32(cortex.BLUR_MM.value), 0.0, 1.0)
+        self.canvas.fill("white", deep, window)
         self.draw("deep_grey", brain.deep_nuclei(frame))
         self.draw("white", brain.capsule_internal(frame))
         for name, side in SIDES.items():
@@ -321,7 +328,8 @@ class _Painter:
         self.draw("white", brain.corpus_callosum(frame))
         self.draw("csf", brain.ventricles(frame, head.dilation), "ventricles")
         self.draw("white", brain.fornix(frame))
-        self.draw("choroid", brain.choroid_plexus(frame).roughened(head.fine, 0.7))
+        at, plexus = self.draw("choroid", brain.choroid_plexus(frame).roughened(head.fine, 0.7))
+        self.canvas.fill("csf", plexus * np.clip(0.3 + 0.4 * self._seen(self.fine, at), 0.0, 0.8), at)
         parts = [Structure("part", Role.ORGAN, w, f).on(window) for w, f in ((stem_window, stem), cerebellum)]
         ventricles = self.structures["ventricles"].on(window)
         self.keep("brain", window, np.maximum.reduce([whole, *parts, ventricles]))
@@ -334,15 +342,16 @@ class _Painter:
         fraction = covered(distance, window)
         x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
         mesh = (x[:, None, None], y[None, :, None], z[None, None, :])
-        bend = 2.5 * self.head.coarse.at(*mesh) + 0.8 * self.head.fine.at(*(0.4 * axis for axis in mesh))
+        bend = 3.5 * self.head.coarse.at(*mesh) + 0.8 * self.head.fine.at(*(0.4 * axis for axis in mesh))
         along = brain.folia(self.frame, mesh, bend)
         leaves, lobules = (
             np.abs(np.mod(along, apart) - apart / 2) for apart in (brain.FOLIUM_MM, 4.0 * brain.FOLIUM_MM)
         )
         fissure = np.maximum(lobules - 0.15, -9.0 - distance)
         self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
-        branches = np.maximum(4.0 * brain.FOLIUM_MM / 2 - 1.6 - lobules, distance + 5.0)
-        core = np.minimum(sampled(brain.medullary_core(self.frame), window), branches)
+        branches = np.maximum(4.0 * brain.FOLIUM_MM / 2 - 1.2 - lobules, distance + 5.0)
+        self.canvas.fill("white", 0.7 * covered(np.maximum(branches, distance + 3.0), window), window)
+        core = sampled(brain.medullary_core(self.frame), window) + 1.2 * self._seen(self.coarse, window)
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
         # Folia and the clefts between them are finer than a voxel: they show as faint stripes.
         stripes = covered(np.maximum(leaves - 0.7, distance + 0.8), window)
@@ -365,11 +374,10 @@ class _Painter:
             self.draw("csf", brain.cochlea(frame, side), f"cochlea_{name}")
         self.draw("nerve", brain.chiasm(frame), "chiasm")
         self.draw("mucosa", brain.pituitary(frame))
-        # Both enhance more than the dura of the vault: their veins run within.
+        # It enhances more than the dura of the vault, as veins run within.
         window, sheet = self.draw("dura", brain.falx(frame), "falx", within=self.vault)
-        self.canvas.fill("venous", 0.35 * sheet, window)
-        window, sheet = self.draw("dura", brain.tentorium(frame), "tentorium", within=self.vault + np.float32(0.3))
-        self.canvas.fill("venous", 0.25 * sheet, window)
+        self.canvas.fill("venous", 0.2 * sheet, window)
+        self.draw("dura", brain.tentorium(frame), "tentorium", within=self.vault + np.float32(0.3))
         sinuses = self.draw("venous", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))
         self.keep("venous_sinuses", *sinuses, Role.SUPPORT)
         self.draw("vessel", brain.arteries(frame).roughened(self.head.coarse, 0.35))
