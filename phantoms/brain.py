@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from phantoms.grid import Triple
-from phantoms.shapes import Box, Ellipsoid, Shape, Torus, union
+from phantoms.shapes import Below, Box, Ellipsoid, Shape, Torus, union
 from phantoms.skull import SIDES, Frame, mirrored, posterior_fossa
 
 # Folia of the cerebellum are a few mm apart; a lobule has four of them.
@@ -16,7 +16,7 @@ def brainstem(frame: Frame) -> Shape:
     """Return midbrain, pons and medulla."""
     return union(
         frame.rod((0, 12, 4), (0, 11, -3), 9.5, 10.5),
-        *(frame.rod((side * 11, 5, 9), (side * 6, 2, -4), 5.0, 7.0) for side in SIDES.values()),
+        *(frame.rod((side * 11, 7, 14), (side * 6, 2, -4), 6.0, 7.0) for side in SIDES.values()),
         frame.ball((0, 5, -14), (16, 12.5, 13)),
         frame.rod((0, 12, -24), (0, 18, -42), 8.5, 6.5),
         width=4.0,
@@ -39,7 +39,7 @@ def hollows(frame: Frame) -> Shape:
     cisterns = union(
         frame.ball((0, 2, -10), (20, 22, 17)),
         frame.ball((0, -19, 3), (12, 10, 7)),
-        brainstem(frame).grown(2.0),
+        brainstem(frame).grown(2.0) & Below(frame.at(0, 0, 5), (0.0, 0.0, 1.0)),
         width=4.0,
     )
     return posterior_fossa(frame).grown(1.4) | cisterns
@@ -235,7 +235,7 @@ def cochlea(frame: Frame, side: float) -> Shape:
 
 def auditory_canal(frame: Frame, side: float) -> Shape:
     """Return the internal auditory canal of one side."""
-    return frame.rod((side * 9, 4, -16), (side * 18, 4, -17), 2.6)
+    return frame.rod((side * 10, 4, -16), (side * 18, 4, -17), 2.1)
 
 
 def eloquent_areas(frame: Frame) -> dict[str, Shape]:
