@@ -20,6 +20,8 @@ COLLECTION_DAY = Cited(12.0, "resorbed within weeks", "assumed")
 _FAR_MM = 1e3
 # Bone farther than this from the craniotomy along its axis is another wall of the skull.
 _DEPTH_MM = 25.0
+# The skull is nowhere thinner than this under the scalp.
+_CLEAR_MM = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Craniotomy:
         """
         window, away = self._nearby(skull.grid)
         inside = covered(sampled(external, window) + np.float32(SKIN_MM), window)
-        outside = covered(-sampled(vault, window), window) * (1.0 - skull.on(window))
+        # Well beyond the inner surface, or the voxels that it cuts would count.
+        outside = covered(np.float32(_CLEAR_MM) - sampled(vault, window), window) * (1.0 - skull.on(window))
         fading = np.clip(1.0 - (away / np.float32(1.35 * FLAP_RADIUS_MM.value)) ** 4, 0.0, 1.0)
         return Structure("scalp", Role.SUPPORT, window, inside * outside * fading).cropped()
 

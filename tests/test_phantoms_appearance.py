@@ -1,0 +1,92 @@
+"""How a lesion and surgery look: what is changed, where, for how long, and what is left alone."""
+
+import numpy as np
+import pytest
+
+from phantoms.canvas import Canvas
+from phantoms.cohort import CohortSpec, SyntheticAnatomy
+from phantoms.craniotomy import FLAP_RADIUS_MM
+from phantoms.mri import COIL_END_MM, bias_field
+
+SPEC = CohortSpec(patients=40, seed=7, spacing_mm=2.0, residual_fraction=1.0)
+
+
+@pytest.fixture(scope="module")
+def patient():
+    return SyntheticAnatomy(SPEC, 0)
+
+
+def painted(patient, day, keep=()):
+    """Return a canvas of density and T2 on which only some regions of a day are painted."""
+    palettes = {"density": {}, "t2": dict.fromkeys(keep, 1.0)}
+    canvas = Canvas(patient.grid, palettes, background="csf")
+    regions = patient.course.regions(patient.grid, day)
+    patient._appearance.paint(canvas, regions, patient._background.white, day)
+    return canvas.maps["t2"], regions
+
+
+def test_oedema_is_in_white_matter_only_and_within_its_reach(patient):
+    share, regions = painted(patient, -1.0, keep=("oedema",))
+    white = patient._background.white / 255.0
+    reach = regions["oedema"].on(patient.grid)
+    assert share.max() > 0.5
+    assert (share <= 0.85 * white + 1e-6).all()
+    assert share[reach == 0.0].max() == 0.0
+    # Full stays full: the edge strays, not the inside.
+    inside = (reach == 1.0) & (regions["tumour"].on(patient.grid) == 0.0)
+    assert share[inside] == pytest.approx(0.85 * white[inside], abs=1e-5)
+
+
+def test_swollen_scalp_lies_over_the_flap_outside_the_skull(patient):
+    scalp, parts = patient._appearance._scalp, patient._background.structures
+    on = {name: parts[name].on(scalp.grid) for name in ("skull", "external", "intracranial")}
+    assert 2.0 < scalp.volume_cc < 40.0
+    assert (scalp.occupancy <= 1.0 - on["skull"] + 1e-6).all()
+    assert (scalp.occupancy <= on["external"] + 1e-6).all()
+    assert np.minimum(scalp.occupancy, on["intracranial"]).sum() < 0.01 * scalp.occupancy.sum()
+    offset = scalp.centroid_mm - np.asarray(patient.craniotomy.centre_mm)
+    along = offset @ patient.craniotomy.axis
+    assert along > 0.0
+    assert np.linalg.norm(offset - along * np.asarray(patient.craniotomy.axis)) < 0.5 * FLAP_RADIUS_MM.value
+    early, late = (painted(patient, day, keep=("oedema",))[0] for day in (0.0, 90.0))
+    swollen = scalp.on(patient.grid) > 0.9
+    assert early[swollen].mean() > 0.4
+    assert late[swollen].mean() < 0.01
+
+
+def test_plates_take_signal_and_no_density(patient):
+    epoch, before = patient.epoch(20.0, images=("t2",)), patient.epoch(-1.0, images=("t2",))
+    density, rest = (one.volumes["density"].data for one in (epoch, before))
+    canvas = Canvas(patient.grid, {"density": {}, "t2": {}})
+    for values in canvas.maps.values():
+        values[...] = 1.0
+    patient._appearance._plates(canvas)
+    assert (canvas.maps["density"] == 1.0).all()
+    for place in patient.craniotomy.plates()[:, :3]:
+        i, j, k = np.rint(patient.grid.index_of(place)).astype(int)
+        assert canvas.maps["t2"][i, j, k] < 0.1
+        # Bone or the saw cut: no titanium.
+        assert density[i, j, k] <= max(rest[i, j, k], 1.1) + 1e-6
+    lost = (1.0 - canvas.maps["t2"]).sum() * patient.grid.voxel_cc
+    assert 0.3 < lost / len(patient.craniotomy.plates()) < 1.5
+
+
+def test_air_under_the_flap_is_resorbed_within_days(patient):
+    total = []
+    for day in (0.0, 2.5, 30.0):
+        share, regions = painted(patient, day, keep=("air",))
+        outside = patient.craniotomy.collection(patient.head.vault, patient.grid, day).on(patient.grid)
+        cavity = regions["cavity"].on(patient.grid)
+        assert share[(outside == 0.0) & (cavity == 0.0)].max() == 0.0
+        total.append(float(share[cavity == 0.0].sum()))
+    assert total[0] > 1.5 * total[1] > 0.0
+    assert total[2] < 0.01 * total[0]
+
+
+def test_the_coil_ends_at_the_neck_and_not_without_a_bias(patient):
+    axes = patient.grid.axes_mm()
+    assert (bias_field(patient._coil, axes, 0.0) == 1.0).all()
+    field, z = bias_field(patient._coil, axes, 0.1), axes[2]
+    at_end = field[:, :, np.argmin(np.abs(z - COIL_END_MM.value))].mean()
+    assert at_end / field[:, :, z > 0.0].mean() == pytest.approx(0.56, abs=0.12)
+    assert field[:, :, 0].mean() < 0.2
