@@ -238,8 +238,8 @@ day -1. Below: the same patient by day and weighting, in the plane of the lesion
 Both were averaged to 1 mm and put through the same stock filters of SimpleITK (Otsu, N4, morphology, largest part):
 `benchmarks/likeness.py`. Grey and white are peaks of the histogram of the brain so found. The
 synthetic image's `snr = {snr:g}` was set to the real image's noise, the visible protons of fat and the dark layer of
-the scalp to the real scalp, the agent in venous sinuses and the end of the coil to what the real image shows; relaxation
-times of the brain and sequence were not fitted.
+the scalp to the real scalp, the agent in venous sinuses and the end of the coil to what the real image shows;
+relaxation times of the brain and sequence were not fitted.
 
 {table}"""
 
