@@ -159,8 +159,10 @@ def medullary_core(frame: Frame) -> Shape:
     return union(*lobes, frame.rod((-19, 26, -13), (19, 26, -13), 5), width=6.0)
 
 
-def folia(frame: Frame, mesh: tuple[np.ndarray, np.ndarray, np.ndarray], bend: np.ndarray) -> np.ndarray:
-    """Return how far round the cerebellum a point lies, mm: folia are sheets on which it is constant.
+def folia(
+    frame: Frame, mesh: tuple[np.ndarray, np.ndarray, np.ndarray], bend: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far round the cerebellum a point lies, and how much this grows per mm: folia are sheets of one value.
 
     They fan out from the peduncles about a transverse axis, as a sagittal section shows, and turn outwards, so that
     level sections cut them too. Sheets 30 mm from the axis are as far apart as this says.
@@ -176,7 +178,9 @@ def folia(frame: Frame, mesh: tuple[np.ndarray, np.ndarray, np.ndarray], bend: n
     _, y0, z0 = frame.at(0, 22, -13)
     x, y, z = mesh
     back, up = y - y0, z - z0
-    return 30.0 * np.arctan2(up, back) + 1.1 * np.sqrt(back * back + up * up + 0.6 * x * x) + bend
+    square = back * back + up * up
+    along = 30.0 * np.arctan2(up, back) + 1.1 * np.sqrt(square + 0.6 * x * x) + bend
+    return along, np.sqrt(1.2 + 900.0 / np.maximum(square, 16.0))
 
 
 def falx(frame: Frame) -> Shape:

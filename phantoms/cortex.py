@@ -10,9 +10,9 @@ from phantoms.volume import Quantity, Volume
 
 CORTEX_MM = Cited(2.2, "Fischl 2000: thickness 1-4.5 mm, mean about 2.5 mm; recalled", "assumed")
 SULCUS_MM = Cited(14.5, "sulci are 10-20 mm deep; so that cortex and white matter have their volumes", "assumed")
-SULCUS_SPREAD_MM = Cited(5.5, "as their depth", "assumed")
+SULCUS_SPREAD_MM = Cited(8.0, "as their depth", "assumed")
 DIMPLE_MM = Cited(3.5, "secondary folds of the gyri, shallower than sulci", "assumed")
-MEDIAL = Cited(0.55, "sulci of the medial surface are shallower, by this share where it is flat", "assumed")
+MEDIAL = Cited(0.35, "sulci of the medial surface are shallower, by this share where it is flat", "assumed")
 LIPS_MM = Cited(0.9, "half of how far gyri part at the surface of the brain", "assumed")
 OPENING = Cited(0.9, "sulci are closed in places and open several mm in others", "assumed")
 BLUR_MM = Cited(1.8, "deep layers of the cortex are myelinated: width of the ramp to white matter", "assumed")
@@ -21,7 +21,7 @@ FOLD_KNOT_MM = Cited(6.0, "so that neighbouring sulci lie 9-14 mm apart", "assum
 # The unfolded surface is followed on voxels of this size, smoothed over the second figure.
 _COARSE_MM, _SMOOTH_MM = 2.0, 3.0
 # Share of the depth over which the pattern is carried inwards along normals: the rest bends the sulci.
-_ALONG_NORMALS = 0.66
+_ALONG_NORMALS = 0.52
 _MIDLINE_MM = 16.0
 # Where the smoothed distance to the surface grows less than this per mm, two surfaces are alike near: white matter.
 _LEAST_SLOPE = 0.5

@@ -25,6 +25,7 @@ VAULT_MM = Cited(0.7, "impressions of gyri and asymmetry of the inner table", "a
 GALEA_MM = Cited(1.4, "galea with periosteum: dark layer over the skull in VS-SEG-001", "assumed")
 LAYER_MM = Cited(3.8, "depth of a dark layer in the scalp: minimum of the mean profile in VS-SEG-001", "fitted")
 TABLES_MM = Cited(1.4, "each compact table of the calvaria about 1.5 mm; recalled", "assumed")
+MIDLINE_MM = Cited(1.3, "how far the falx strays from the plane of symmetry", "assumed")
 SUNK_MM = Cited(1.2, "brain from the skull at the vertex, beyond the usual: wide in VS-SEG-001", "assumed")
 BONES_MM = Cited(1.1, "how far bones of face and skull base stray from their smooth forms", "assumed")
 UNEVEN = Cited(0.12, "relative deviation of the calvaria's thickness over several cm", "assumed")
@@ -235,6 +236,9 @@ class _Painter:
         self.slow = slow = self.head.coarse.at(0.4 * x[:, None, None], 0.4 * y[None, :, None], 0.4 * z[None, None, :])
         side = np.clip((np.abs(x) - 40.0) / 16.0, 0.0, 1.0)[:, None, None]
         squama = side * np.exp(-(((z - 6.0) / 20.0) ** 2))[None, None, :]
+        # So is the floor of the anterior and middle fossae.
+        floor = np.clip((4.0 - z) / 14.0, 0.0, 1.0)[None, None, :] * np.clip((18.0 - y) / 16.0, 0.0, 1.0)[None, :, None]
+        squama = np.maximum(squama, floor)
         thick = np.float32(UNEVEN.value) * slow + np.float32(0.06) * self.coarse
         thick = np.float32(self.head.skull_mm) * (1 + thick - np.float32(SQUAMA.value) * squama)
         deep = self.skin + np.float32(3.5)
@@ -245,6 +249,7 @@ class _Painter:
         table = np.float32(TABLES_MM.value) * (1 + np.clip(np.float32(0.5) * (self.fine * 0.3 - slow), 0.0, 1.5))
         table += squama
         spongy = covered(np.maximum(outer + table, 0.8 * table - self.vault), self.grid)
+        spongy *= np.clip(self._sutures(x, y, z), 0.0, 1.0)
         self.canvas.fill("diploe", spongy * np.clip(0.5 + 0.3 * slow + 0.1 * self.fine, 0.1, 1.0))
         for bone in (skull.skull_base(self.frame), skull.face_bones(self.frame), skull.mandible(self.frame)):
             uneven = bone.roughened(self.head.coarse, BONES_MM.value)
@@ -257,6 +262,16 @@ class _Painter:
         self.draw("marrow", bodies)
         self.draw("muscle", skull.discs(self.frame))
         self.draw("cortical_bone", skull.teeth(self.frame))
+
+    def _sutures(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return how far, mm, voxels are from the sagittal, coronal and lambdoid sutures, which have no diploe."""
+        x, y, z = x[:, None, None], y[None, :, None], z[None, None, :]
+        coronal = y + 0.25 * (z - 90.0) + 10.0
+        lambdoid = 0.7 * y - 0.35 * np.abs(x) + 0.6 * (z - 75.0) - 34.0
+        sagittal = np.where((coronal > 0.0) & (lambdoid < 0.0) & (z > 40.0), np.abs(x), 9.0)
+        wavy = np.float32(1.5) * self.fine
+        apart = np.minimum(np.abs(coronal + wavy), np.abs(lambdoid + wavy))
+        return np.minimum(apart, np.abs(sagittal + wavy)) - np.float32(0.4)
 
     def spaces(self) -> None:
         """Air with its mucosa, mastoid cells, and the CSF of skull and spinal canal."""
@@ -310,7 +325,8 @@ class _Painter:
         hull = np.maximum(vault + gap, -sampled(brain.hollows(frame), window))
         whole = covered(hull, window)
         opening = 0.5 + 0.45 * head.csf_mm
-        clefts = brain.interhemispheric_fissure(frame, opening).roughened(head.coarse, 0.5)
+        clefts = brain.interhemispheric_fissure(frame, opening).bowed(head.coarse, MIDLINE_MM.value)
+        clefts = clefts.roughened(head.coarse, 0.5)
         clefts |= brain.sylvian_fissures(frame, opening).roughened(head.coarse, 1.3)
         np.maximum(hull, -sampled(clefts, window), out=hull)
         core = sampled(brain.core(frame), window)
@@ -343,13 +359,13 @@ class _Painter:
         x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
         mesh = (x[:, None, None], y[None, :, None], z[None, None, :])
         bend = 3.5 * self.head.coarse.at(*mesh) + 0.8 * self.head.fine.at(*(0.4 * axis for axis in mesh))
-        along = brain.folia(self.frame, mesh, bend)
+        along, steep = brain.folia(self.frame, mesh, bend)
         leaves, lobules = (
-            np.abs(np.mod(along, apart) - apart / 2) for apart in (brain.FOLIUM_MM, 4.0 * brain.FOLIUM_MM)
+            np.abs(np.mod(along, apart) - apart / 2) / steep for apart in (brain.FOLIUM_MM, 4.0 * brain.FOLIUM_MM)
         )
         fissure = np.maximum(lobules - 0.15, -9.0 - distance)
         self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
-        branches = np.maximum(4.0 * brain.FOLIUM_MM / 2 - 1.2 - lobules, distance + 5.0)
+        branches = np.maximum(2.0 * brain.FOLIUM_MM / steep - 1.2 - lobules, distance + 5.0)
         self.canvas.fill("white", 0.7 * covered(np.maximum(branches, distance + 3.0), window), window)
         core = sampled(brain.medullary_core(self.frame), window) + 1.2 * self._seen(self.coarse, window)
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
@@ -374,8 +390,9 @@ class _Painter:
             self.draw("csf", brain.cochlea(frame, side), f"cochlea_{name}")
         self.draw("nerve", brain.chiasm(frame), "chiasm")
         self.draw("mucosa", brain.pituitary(frame))
+        falx = brain.falx(frame).bowed(self.head.coarse, MIDLINE_MM.value)
         # It enhances more than the dura of the vault, as veins run within.
-        window, sheet = self.draw("dura", brain.falx(frame), "falx", within=self.vault)
+        window, sheet = self.draw("dura", falx, "falx", within=self.vault)
         self.canvas.fill("venous", 0.2 * sheet, window)
         self.draw("dura", brain.tentorium(frame), "tentorium", within=self.vault + np.float32(0.3))
         sinuses = self.draw("venous", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))

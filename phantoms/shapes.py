@@ -15,6 +15,8 @@ from phantoms.grid import Grid, Triple
 from phantoms.noise import Noise
 from phantoms.structure import Role, Structure
 
+# How much slower the noise of a bow varies than itself.
+_SLOW = np.float32(0.35)
 _EVERYWHERE = (np.full(3, -np.inf), np.full(3, np.inf))
 
 
@@ -55,6 +57,10 @@ class Shape:
         """Return the shape turned by the 3x3 rotation `matrix` about a point."""
         about = np.asarray(about_mm, float)
         return Placed(self, np.asarray(matrix, float), about - np.asarray(matrix, float) @ about)
+
+    def bowed(self, noise: Noise, by_mm: float) -> "Shape":
+        """Return the shape bowed sideways by ``by_mm`` times a slow noise."""
+        return Bowed(self, noise, by_mm)
 
     def roughened(self, noise: Noise, by_mm: float) -> "Shape":
         """Return the shape with its surface pushed out by ``by_mm`` times a unit noise field."""
@@ -371,6 +377,29 @@ class Rough(Shape):
         """Corners of a box that holds the body, mm."""
         low, high = self.inner.bounds
         return low - 3 * self.by_mm, high + 3 * self.by_mm
+
+
+@dataclass(frozen=True, eq=False)
+class Bowed(Shape):
+    """A shape bowed to the left and right by ``by_mm`` times a slow noise of y and z alone, cut at two deviations."""
+
+    inner: Shape
+    noise: Noise
+    by_mm: float
+
+    def distance(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the signed distance, mm."""
+        level = np.zeros((1, 1, 1), np.float32)
+        return self.inner.distance(
+            x - self.by_mm * np.clip(self.noise.at(level, _SLOW * y, _SLOW * z), -2.0, 2.0), y, z
+        )
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Corners of a box that holds the body, mm."""
+        low, high = self.inner.bounds
+        reach = np.array([2 * self.by_mm, 0.0, 0.0])
+        return low - reach, high + reach
 
 
 @dataclass(frozen=True)
