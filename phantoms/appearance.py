@@ -22,7 +22,6 @@ CLOT_SHARE = Cited(0.9, "blood on the wall of a fresh cavity, where there is som
 MIXED_MM = Cited(1.5, "settled blood and fluid mix over a few mm", "assumed")
 SWELLING_SHARE = Cited(0.65, "fluid in the scalp over the flap on the first days", "assumed")
 SWELLING_DAY = Cited(14.0, "scalp swelling and subgaleal fluid resolve within weeks", "assumed")
-VOID_MM = Cited(4.5, "signal lost about a titanium plate at 1.5 T, from its middle", "assumed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +34,14 @@ class Appearance:
     craniotomy : Craniotomy
     skull : Structure
         The whole skull of the head at rest.
+    voids_mm : mapping of str to float
+        How far from the middle of a plate the signal of each weighting is lost.
     """
 
     head: Head
     craniotomy: Craniotomy
     skull: Structure
+    voids_mm: Mapping[str, float]
 
     @cached_property
     def _cut(self) -> Structure:
@@ -117,16 +119,18 @@ class Appearance:
 
     def _plates(self, canvas: Canvas) -> None:
         """Take away the signal about the plates of titanium: it dephases there. Density is not touched."""
-        reach = 2.0 * VOID_MM.value
+        wide = [(name, radius) for name, radius in self.voids_mm.items() if name in canvas.maps]
+        if not wide:
+            return
+        reach = 2.0 * max(radius for _, radius in wide)
         for place in self.craniotomy.plates()[:, :3]:
             low = np.maximum(np.floor(canvas.grid.index_of(place - reach)), 0).astype(int)
             high = np.minimum(np.ceil(canvas.grid.index_of(place + reach)), canvas.grid.shape).astype(int)
             window = canvas.grid.window(low.tolist(), high.tolist())
-            squares = [((axis - at) / VOID_MM.value) ** 2 for axis, at in zip(window.axes_mm(), place, strict=True)]
-            left = 1.0 - np.exp(-((squares[0][:, None, None] + squares[1][:, None] + squares[2]) ** 2))
-            for name, values in canvas.maps.items():
-                if name != "density":
-                    _view(values, window, canvas.grid)[...] *= left.astype(np.float32)
+            x, y, z = ((axis - at) ** 2 for axis, at in zip(window.axes_mm(), place, strict=True))
+            square = (x[:, None, None] + y[:, None] + z).astype(np.float32)
+            for name, radius in wide:
+                _view(canvas.maps[name], window, canvas.grid)[...] *= 1.0 - np.exp(-((square / radius**2) ** 2))
 
     @staticmethod
     def _fill(canvas: Canvas, tissue: str, region: Structure) -> None:

@@ -230,9 +230,12 @@ class SyntheticAnatomy:
         return Structure("room", Role.SUPPORT, window, occupancy(shape, window))
 
     @cached_property
+    def _sequences(self) -> dict[str, mri.Sequence]:
+        return {name: mri.sequence_of(name, self.spec.t1_sequence) for name in self.spec.images}
+
+    @cached_property
     def _signals(self) -> dict[str, dict[str, float]]:
-        sequences = {name: mri.sequence_of(name, self.spec.t1_sequence) for name in self.spec.images}
-        return {name: mri.palette(sequence, self.spec.field_t) for name, sequence in sequences.items()}
+        return {name: mri.palette(sequence, self.spec.field_t) for name, sequence in self._sequences.items()}
 
     @cached_property
     def _background(self) -> Background:
@@ -240,7 +243,8 @@ class SyntheticAnatomy:
 
     @cached_property
     def _appearance(self) -> Appearance:
-        return Appearance(self.head, self.craniotomy, self._background.structures["skull"])
+        voids = {name: mri.void_mm(sequence, self.spec.field_t) for name, sequence in self._sequences.items()}
+        return Appearance(self.head, self.craniotomy, self._background.structures["skull"], voids)
 
     @cached_property
     def _bone_flap(self) -> Structure:
