@@ -211,11 +211,12 @@ def venous_sinuses(frame: Frame) -> Shape:
 def arteries(frame: Frame) -> Shape:
     """Return the carotids, the circle of Willis and its first branches."""
     parts: list[Shape] = [frame.path([(0, 3, -38), (0, -8, -16), (0, -10, 2)], 1.5, 1.3)]
+    anterior = [(11, -17, 3), (2, -26, 8), (2, -35, 15), (2, -40, 25), (2, -39, 35), (2, -30, 44), (2, -12, 50)]
     for side in SIDES.values():
         carotid = [(26, 2, -120), (24, -6, -40), (14, -10, -16), (11, -20, -6), (11, -17, 3)]
         parts.append(frame.path(mirrored(carotid, side), 2.4, 1.7))
         parts.append(frame.path(mirrored([(11, -17, 3), (24, -16, 6), (38, -14, 9), (40, 4, 20)], side), 1.2, 0.8))
-        parts.append(frame.path(mirrored([(11, -17, 3), (2, -28, 10), (2, -40, 26), (2, -32, 42)], side), 1.0, 0.7))
+        parts.append(frame.path(mirrored(anterior, side), 1.0, 0.6))
         parts.append(frame.path(mirrored([(0, -10, 2), (14, 4, 4), (17, 22, 6), (14, 40, 12)], side), 1.0, 0.7))
     return union(*parts)
 
