@@ -63,7 +63,8 @@ def sylvian_fissures(frame: Frame, opening_mm: float) -> Shape:
     parts: list[Shape] = []
     for side in SIDES.values():
         mouth, outer = frame.at(side * 55, -8, 14), frame.at(side * 48, -5, 17)
-        parts.append(Ellipsoid(mouth, (17.0, 31.0, half)).rotated(_turned(1, side * 14.0) @ _turned(0, 19.0), mouth))
+        cleft = Box(mouth, (40.0, 40.0, half)) & Ellipsoid(mouth, (17.0, 31.0, 14.0))
+        parts.append(cleft.rotated(_turned(1, side * 14.0) @ _turned(0, 19.0), mouth))
         # The cleft over the insula is part of a shell about the lentiform nucleus.
         insula = frame.ball((side * 22, -5, 17), (19, 30, 20))
         shell = (insula.grown(half) - insula.grown(-half)) & Ellipsoid(outer, (14.0, 23.0, 15.0))
