@@ -10,6 +10,7 @@ from oracles_planning import ball, constant, water_head
 from planner import library
 from planner.engines.pencil import PencilBeam
 from planner.evaluate.metrics import target_metrics
+from planner.optimise.apertures import leaf_borders_mm
 from planner.optimise.deliverable import ApertureEffort, make_deliverable
 from planner.optimise.planning import Effort, PlanRequest, make_plan
 from planner.optimise.sampling import Budget
@@ -106,6 +107,20 @@ def test_plans_cover_and_hug_their_target(case):
     assert values["V100_percent"] >= 98
     assert values["paddick_ci"] > (0.8 if case[0] == "ncvmat" else 0.7)
     assert 115 < 100 * values["hi_rtog"] < 160
+
+
+def test_conformal_leaves_are_trimmed_near_the_outline():
+    plan, delivery = planned("dca", "truebeam-stx")
+    r = request("dca", technique=technique("dca", step_deg=10.0, trim_mm=0.0))
+    strict, outline = make_deliverable(r, ENGINE, effort=QUICK)
+    borders, away = leaf_borders_mm(r.machine), []
+    for beam, followed in zip(delivery.beams, outline.beams, strict=True):
+        for at, near in zip(beam.control_points, followed.control_points, strict=True):
+            assert at.jaw_y_mm == near.jaw_y_mm
+            shown = (borders[1:] > near.jaw_y_mm[0]) & (borders[:-1] < near.jaw_y_mm[1])
+            away += [np.abs(at.left_mm - near.left_mm)[shown], np.abs(at.right_mm - near.right_mm)[shown]]
+    assert 1.0 < np.concatenate(away).max() < 2.5 + 1e-5
+    assert plan.facts["objective"] < 0.9 * strict.facts["objective"]
 
 
 def test_arcs_are_passed_without_a_gap():

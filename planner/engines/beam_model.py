@@ -13,7 +13,6 @@ sample the cells likewise, or the two sources of the machine's data themselves.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from scipy.special import ndtr
@@ -179,9 +178,11 @@ def _range(edges: np.ndarray, used: np.ndarray) -> tuple[float, float]:
 
 def _cell_edges(edges: np.ndarray) -> np.ndarray:
     """Return the borders of the cells: bixels, cut where they are wide, and a margin outside."""
-    parts = [np.linspace(a, b, max(1, int(np.ceil((b - a) / _CELL_MM - 1e-9))) + 1)[:-1] for a, b in pairwise(edges)]
+    width = np.diff(edges)[:, None]
+    parts = max(1, int(np.ceil(float(width.max()) / _CELL_MM - 1e-9)))
     out = np.cumsum(_PADS_MM)
-    return np.concatenate([edges[0] - out[::-1], *parts, edges[-1:], edges[-1] + out])
+    within = edges[:-1, None] + width * (np.arange(parts) / parts)
+    return np.concatenate([edges[0] - out[::-1], within.ravel(), edges[-1:], edges[-1] + out])
 
 
 def _inside(cells: np.ndarray, edges: np.ndarray) -> np.ndarray:

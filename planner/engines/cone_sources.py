@@ -37,10 +37,10 @@ def released_of(energy: np.ndarray, flight: np.ndarray) -> Released:
     flat, momentum = energy.reshape(len(energy), -1), flight.reshape(3, -1)
     sums = flat.sum(axis=0)
     voxel = np.flatnonzero(sums > NEGLIGIBLE * sums.max(initial=0.0))
-    mean = momentum[:, voxel].sum(axis=1, dtype=float)
+    here, flown = (np.stack([row[voxel] for row in rows]) for rows in (flat, momentum))
+    mean = flown.sum(axis=1, dtype=float)
     axis = mean / max(float(np.linalg.norm(mean)), 1e-300)
-    here = flat[:, voxel]
-    tilt = momentum[:, voxel] / sums[voxel] - axis[:, None].astype(np.float32)
+    tilt = flown / sums[voxel] - axis[:, None].astype(np.float32)
     return Released(axis, here, tilt.astype(np.float32), voxel)
 
 
@@ -76,7 +76,9 @@ def pack(groups: list[Released], shape: tuple[int, int, int], axis: int) -> Sour
     done = 0
     for released, (rows_here, low_here, _, in_order, count, column) in zip(groups, parts, strict=True):
         at = np.repeat(place[done : done + len(rows_here)] - low_here, count) + column
-        energy[:, at], tilt[:, at] = released.energy[:, in_order], released.tilt[:, in_order]
+        # Row by row: indexing both axes at once takes more than twice as long.
+        for to, given in zip((*energy, *tilt), (*released.energy, *released.tilt), strict=True):
+            to[at] = given[in_order]
         done += len(rows_here)
     change = np.flatnonzero(np.diff((row // rows) * len(groups) + group, prepend=-1))
     ends = np.append(start[change[1:]], energy.shape[1])

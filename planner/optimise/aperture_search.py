@@ -13,7 +13,7 @@ from scipy.optimize import Bounds, minimize
 
 from planner.engines.base import Influence
 from planner.optimise.aperture_size import Smallness
-from planner.optimise.apertures import ApertureMap, ApertureSet, leaf_borders_mm
+from planner.optimise.apertures import ApertureMap, ApertureSet, leaf_borders_mm, opened_mm
 from planner.optimise.leaf_limits import SPARE_MU, Motion, has_y_jaws, limits_of, mu_bounds, permitted
 from planner.optimise.objectives import Objective
 from planner.treatment.machine import Machine
@@ -57,6 +57,33 @@ class Room:
         return [low < high for low, high in zip(self.low.parts, self.high.parts, strict=True)]
 
 
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """Apertures that leaf tips stay near.
+
+    Attributes
+    ----------
+    apertures : ApertureSet
+    trim_mm : float
+        Tips of pairs that show may lie this far from theirs; jaws, and pairs behind them, stay.
+    """
+
+    apertures: ApertureSet
+    trim_mm: float
+
+    def narrowed(self, room: Room, now: ApertureSet, machine: Machine) -> Room:
+        """Return a room without what is too far from the outline; where the tips are now is always in it."""
+        shown = opened_mm(self.apertures, leaf_borders_mm(machine)) > 0
+        low, high = [], []
+        for part in (0, 1):
+            tip, here = self.apertures.parts[part], now.parts[part]
+            lowest = np.minimum(np.maximum(room.low.parts[part], tip - self.trim_mm), here)
+            highest = np.maximum(np.minimum(room.high.parts[part], tip + self.trim_mm), here)
+            low.append(np.where(shown, lowest, here))
+            high.append(np.where(shown, highest, here))
+        return Room(ApertureSet(*low, now.jaw_mm, room.low.mu), ApertureSet(*high, now.jaw_mm, room.high.mu))
+
+
 def room_of(apertures: ApertureSet, where: ApertureMap, machine: Machine, motion: Motion, leaves: bool) -> Room:
     """Return how far each number may move in one stage; leaves and jaws are held if `leaves` is False."""
     low_mu, high_mu = mu_bounds(machine, motion, SPARE_MU)
@@ -90,6 +117,7 @@ def search(
     motion: Motion,
     *,
     leaves: bool = True,
+    outline: Outline | None = None,
     progress: Progress = lambda evaluation, value: None,
 ) -> Search:
     """Minimise objectives one after another; what is returned keeps the limits of the machine.
@@ -106,12 +134,16 @@ def search(
     motion : Motion
     leaves : bool
         Whether leaves and jaws move, or monitor units alone change.
+    outline : Outline, optional
+        What leaves stay near, where they move at all.
     progress : callable
         Is told the number of evaluations so far and the objective.
     """
     now, count = permitted(start, machine, motion), 0
     for objective, most in stages:
         room = room_of(now, where, machine, motion, leaves)
+        if leaves and outline is not None:
+            room = outline.narrowed(room, now, machine)
         scale = _MU_STEP * float(now.mu.mean())
         before, _ = objective.evaluate(influence.forward(where.forward(now)))
         small = Smallness(leaf_borders_mm(machine), limits_of(machine).minimum_segment_area_mm2.value, before)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.engines.base import Capability, Engine, Influence
-from planner.optimise.aperture_search import Search, search
+from planner.optimise.aperture_search import Outline, Search, search
 from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2, leaf_borders_mm
 from planner.optimise.conformal import conformal_apertures
 from planner.optimise.control_points import delivery_of, fine_beams, motion_of, passage_of, shaping_of
@@ -56,8 +56,8 @@ class ApertureEffort:
     stages : tuple of int
         The most evaluations of each stage of the search; after each one apertures are made to fit the machine.
     weights : int
-        The most evaluations where monitor units alone change: of conformal apertures, and before the search where
-        fields have several segments.
+        The most evaluations of conformal apertures, and of monitor units alone before the search where fields have
+        several segments.
     segments : int
         By how much more the stages may evaluate where fields have several segments: few beams, slowly found.
     """
@@ -203,13 +203,24 @@ def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Pro
     """Return the control points found and what the last stage of the search says, with the evaluations of all."""
     stages = _stages(case, effort)
     points, evaluations, influence = start, 0, case.influence
-    machine = case.request.machine
+    machine, outline = case.request.machine, None
+    if case.shaping.shape == "conformal":
+        outline = Outline(start.apertures, case.shaping.trim_mm)
     for most, leaves, correct in stages:
         if correct:
             influence = Corrected(case.influence, _offset(case, points))
         where = ApertureMap.of(case.beams, points.beam_of, machine, passage_of(points.motion))
-        goal, motion = [(case.objective, most)], points.motion
-        found = search(influence, where, goal, points.apertures, machine, motion, leaves=leaves, progress=progress)
+        found = search(
+            influence,
+            where,
+            [(case.objective, most)],
+            points.apertures,
+            machine,
+            points.motion,
+            leaves=leaves,
+            outline=outline,
+            progress=progress,
+        )
         points, evaluations = replace(points, apertures=found.apertures), evaluations + found.evaluations
         if leaves and not correct:
             points = _worth_while(case, points)
@@ -221,7 +232,10 @@ def _stages(case: _Case, effort: ApertureEffort) -> list[tuple[int, bool, bool]]
     corrections = case.request.effort.corrections if case.accurate is not None else 0
     last = case.request.effort.correction_evaluations
     if case.shaping.shape == "conformal":
-        return [(effort.weights, False, False)] + [(last, False, True)] * corrections
+        trimmed = case.shaping.trim_mm > 0
+        # Near the outline a correction has little to change, but where the fast engine left a field out.
+        field = any(case.request.machine.magnetic_field_t.value) and not case.request.ignore_field
+        return [(effort.weights, trimmed, False)] + [(last, trimmed, True)] * (corrections if field else 0)
     if case.request.technique.arcs is not None:
         return [(most, True, False) for most in effort.stages] + [(last, True, True)] * corrections
     stages = [(effort.segments * most, True, False) for most in effort.stages]

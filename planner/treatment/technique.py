@@ -65,7 +65,7 @@ class Apertures(Frozen):
     Attributes
     ----------
     shape : str
-        ``optimised``: leaves and monitor units are; ``conformal``: leaves follow the projected PTV, monitor units alone
+        ``optimised``: leaves and monitor units are; ``conformal``: leaves follow the projected PTV, and monitor units
         are optimised.
     step_deg : float
         Largest step between the control points of an arc.
@@ -73,6 +73,8 @@ class Apertures(Frozen):
         The most segments of a static field; 1 for arcs, where each control point has one aperture.
     margin_mm : float
         From the projected PTV to the leaves, of conformal apertures.
+    trim_mm : float
+        How far leaf tips may be optimised away from where they follow the PTV, of conformal apertures.
     collimator : str
         Of arcs that give no angle: ``machine``, the machine's own; ``target``, that with which leaves hug the PTV most
         closely, arc by arc.
@@ -82,6 +84,7 @@ class Apertures(Frozen):
     step_deg: float = Field(default=8.0, gt=0)
     segments: int = Field(default=1, ge=1)
     margin_mm: float = 0.0
+    trim_mm: float = Field(default=0.0, ge=0)
     collimator: Literal["machine", "target"] = "machine"
 
 
