@@ -81,7 +81,8 @@ class Outline:
             highest = np.maximum(np.minimum(room.high.parts[part], tip + self.trim_mm), here)
             low.append(np.where(shown, lowest, here))
             high.append(np.where(shown, highest, here))
-        return Room(ApertureSet(*low, now.jaw_mm, room.low.mu), ApertureSet(*high, now.jaw_mm, room.high.mu))
+        lower = ApertureSet(low[0], low[1], now.jaw_mm, room.low.mu)
+        return Room(lower, ApertureSet(high[0], high[1], now.jaw_mm, room.high.mu))
 
 
 def room_of(apertures: ApertureSet, where: ApertureMap, machine: Machine, motion: Motion, leaves: bool) -> Room:
