@@ -28,7 +28,7 @@ _LEAST_SLOPE = 0.5
 
 
 def pial_distance(
-    hull: np.ndarray, protected: np.ndarray, grid: Grid, noises: tuple[Noise, Noise], width_mm: float
+    hull: np.ndarray, protected: np.ndarray, grid: Grid, noises: tuple[Noise, Noise], width_mm: np.ndarray
 ) -> np.ndarray:
     """Return the signed distance, mm, to the folded surface of the cerebrum, on `grid`.
 
@@ -41,7 +41,7 @@ def pial_distance(
     grid : Grid
     noises : tuple of 2 Noise
         The pattern of folds, and what the depth of sulci varies with.
-    width_mm : float
+    width_mm : ndarray, shape ``grid.shape``, float32
         Opening of a sulcus below its lips; it narrows with depth.
     """
     depth, normal = _below_surface(hull, grid)
@@ -61,10 +61,9 @@ def pial_distance(
     y, z = y + np.where(x > 0, 7.0, -7.0).astype(np.float32), z + np.where(x > 0, -4.0, 4.0).astype(np.float32)
     folds, coarse = noises
     vary = np.tanh(coarse.at(x, z, y))
-    # Open towards the surface, more so here than there; in the depth both walls touch.
-    open_mm = np.float32(width_mm) * (1.0 + OPENING.value * np.tanh(coarse.at(z, y, x)))
+    # Open towards the surface; in the depth both walls touch.
     lips = LIPS_MM.value * (1.0 - 0.8 * flat) * np.exp(-d / 2.5)
-    walls = open_mm * (0.75 - 0.85 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + lips
+    walls = width_mm[near] * (0.75 - 0.85 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + lips
     bottom = (SULCUS_MM.value + SULCUS_SPREAD_MM.value * vary) * (1.0 - MEDIAL.value * flat)
     sulcus = _rounded(_from_sheet(folds.at(x, y, z), near, grid), d - bottom) - walls
     dimple = _rounded(_from_sheet(folds.at(z, x, y), near, grid), d - DIMPLE_MM.value * (1.0 - 0.8 * vary))

@@ -219,7 +219,7 @@ class _Painter:
         window, face = self.draw("muscle", skull.deep_face(self.frame).roughened(coarse, 1.5), within=deep + 4.0)
         # Fat between the bellies of muscles.
         self.canvas.fill("fat", face * covered(self._sheets(window, 5.0, 1.0), window), window)
-        self.canvas.fill("fat", 0.5 * face * covered(self._streaks(window, 0.5), window), window)
+        self.canvas.fill("fat", 0.5 * face * covered(self._streaks(window, 0.7), window), window)
         for side in SIDES.values():
             for gland in skull.glands(self.frame, side):
                 self.draw("gland", gland.roughened(coarse, 1.5), within=deep)
@@ -233,24 +233,23 @@ class _Painter:
     def bones(self) -> None:
         """Calvaria with its two tables and diploe, skull base, face, jaw and cervical spine."""
         x, y, z = (axis.astype(np.float32) for axis in self.grid.axes_mm())
-        self.slow = slow = self.head.coarse.at(0.4 * x[:, None, None], 0.4 * y[None, :, None], 0.4 * z[None, None, :])
+        self.slow = self.head.coarse.at(0.4 * x[:, None, None], 0.4 * y[None, :, None], 0.4 * z[None, None, :])
         side = np.clip((np.abs(x) - 40.0) / 16.0, 0.0, 1.0)[:, None, None]
         squama = side * np.exp(-(((z - 6.0) / 20.0) ** 2))[None, None, :]
         # So is the floor of the anterior and middle fossae.
         floor = np.clip((4.0 - z) / 14.0, 0.0, 1.0)[None, None, :] * np.clip((18.0 - y) / 16.0, 0.0, 1.0)[None, :, None]
         squama = np.maximum(squama, floor)
-        thick = np.float32(UNEVEN.value) * slow + np.float32(0.06) * self.coarse
-        thick = np.float32(self.head.skull_mm) * (1 + thick - np.float32(SQUAMA.value) * squama)
+        thick = np.float32(UNEVEN.value) * self.slow
+        thick += np.float32(0.06) * self.coarse
+        thick -= np.float32(SQUAMA.value) * squama
+        thick += 1.0
+        thick *= np.float32(self.head.skull_mm)
         deep = self.skin + np.float32(3.5)
-        outer = np.maximum(self.vault - thick, deep)
+        outer = np.subtract(self.vault, thick, out=thick)
+        np.maximum(outer, deep, out=outer)
         self.layer("fascia", np.maximum(outer - np.float32(GALEA_MM.value), deep - np.float32(1.0)), share=0.7)
         self.layer("cortical_bone", outer)
-        # The tables are thickest where the bone is thinnest: there they leave no diploe.
-        table = np.float32(TABLES_MM.value) * (1 + np.clip(np.float32(0.5) * (self.fine * 0.3 - slow), 0.0, 1.5))
-        table += squama
-        spongy = covered(np.maximum(outer + table, 0.8 * table - self.vault), self.grid)
-        spongy *= np.clip(self._sutures(x, y, z), 0.0, 1.0)
-        self.canvas.fill("diploe", spongy * np.clip(0.5 + 0.3 * slow + 0.1 * self.fine, 0.1, 1.0))
+        self._diploe(outer, squama)
         for bone in (skull.skull_base(self.frame), skull.face_bones(self.frame), skull.mandible(self.frame)):
             uneven = bone.roughened(self.head.coarse, BONES_MM.value)
             self.draw("cortical_bone", uneven, within=deep)
@@ -263,13 +262,25 @@ class _Painter:
         self.draw("muscle", skull.discs(self.frame))
         self.draw("cortical_bone", skull.teeth(self.frame))
 
-    def _sutures(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Return how far, mm, voxels are from the sagittal, coronal and lambdoid sutures, which have no diploe."""
-        x, y, z = x[:, None, None], y[None, :, None], z[None, None, :]
+    def _diploe(self, outer: np.ndarray, squama: np.ndarray) -> None:
+        """Spongy bone between the tables, less and darker in places, none in sutures and where the bone is thin."""
+        near = np.nonzero((outer < max(self.grid.spacing_mm)) & (self.vault > -max(self.grid.spacing_mm)))
+        slow, fine = self.slow[near], self.fine[near]
+        # The tables are thickest where the bone is thinnest: there they leave no diploe.
+        table = np.float32(TABLES_MM.value) * (1 + np.clip(0.15 * fine - 0.5 * slow, 0.0, 1.5)) + squama[near]
+        share = covered(np.maximum(outer[near] + table, 0.8 * table - self.vault[near]), self.grid)
+        share *= np.clip(self._sutures(near), 0.0, 1.0) * np.clip(0.5 + 0.3 * slow + 0.1 * fine, 0.1, 1.0)
+        spongy = np.zeros(self.grid.shape, np.float32)
+        spongy[near] = share
+        self.canvas.fill("diploe", spongy)
+
+    def _sutures(self, near: tuple[np.ndarray, ...]) -> np.ndarray:
+        """Return how far, mm, voxels are from the sagittal, coronal and lambdoid sutures."""
+        x, y, z = (axis.astype(np.float32)[index] for axis, index in zip(self.grid.axes_mm(), near, strict=True))
         coronal = y + 0.25 * (z - 90.0) + 10.0
         lambdoid = 0.7 * y - 0.35 * np.abs(x) + 0.6 * (z - 75.0) - 34.0
         sagittal = np.where((coronal > 0.0) & (lambdoid < 0.0) & (z > 40.0), np.abs(x), 9.0)
-        wavy = np.float32(1.5) * self.fine
+        wavy = np.float32(1.5) * self.fine[near]
         apart = np.minimum(np.abs(coronal + wavy), np.abs(lambdoid + wavy))
         return np.minimum(apart, np.abs(sagittal + wavy)) - np.float32(0.4)
 
@@ -279,7 +290,7 @@ class _Painter:
         cavities = skull.sinuses(self.frame).roughened(self.head.coarse, 1.8)
         self.draw("mucosa", air.grown(1.8) | cavities.grown(0.9), within=self.skin)
         self.draw("air", air | cavities)
-        self.draw("mucosa", skull.turbinates(self.frame))
+        self.draw("mucosa", skull.turbinates(self.frame).roughened(self.head.fine, 0.5))
         self.draw("muscle", skull.septum(self.frame))
         for region in (skull.ethmoid(self.frame), *(skull.mastoid(self.frame, side) for side in SIDES.values())):
             window = window_of(region, self.grid)
@@ -330,7 +341,12 @@ class _Painter:
         clefts |= brain.sylvian_fissures(frame, opening).roughened(head.coarse, 1.3)
         np.maximum(hull, -sampled(clefts, window), out=hull)
         core = sampled(brain.core(frame), window)
-        pial = cortex.pial_distance(hull, core, window, (head.folds, head.coarse), 0.3 + 0.3 * head.csf_mm)
+        # Here sulci are closed, there they are open.
+        width = np.tanh(self._seen(self.coarse, window))
+        width *= np.float32(cortex.OPENING.value)
+        width += 1.0
+        width *= np.float32(0.3 + 0.3 * head.csf_mm)
+        pial = cortex.pial_distance(hull, core, window, (head.folds, head.coarse), width)
         self.canvas.fill("grey", covered(pial, window), window)
         deep = np.clip(0.5 - (pial + np.float32(cortex.CORTEX_MM.value)) / np.float32(cortex.BLUR_MM.value), 0.0, 1.0)
         self.canvas.fill("white", deep, window)

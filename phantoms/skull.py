@@ -200,7 +200,8 @@ def sinuses(frame: Frame) -> Shape:
     """Return the air of the paranasal sinuses."""
     parts: list[Shape] = []
     for side in SIDES.values():
-        parts.append(frame.ball((side * 27, -63, -33), (13, 15, 16)))
+        antrum = frame.ball((side * 27, -63, -33), (14, 16, 17))
+        parts.append(antrum.eased(Below(frame.at(side * 31, -62, -33), (side * 0.8, 0.6, -0.3)), 6.0))
         parts.append(frame.ball((side * 9, -83.5, 12), (8, 3.5, 8)))
         parts.append(frame.ball((side * 8, -29, -10), (8, 10, 8)))
     return union(*parts)
@@ -216,7 +217,7 @@ def airways(frame: Frame) -> Shape:
     nose = [frame.ball((side * 6.5, -61, -30), (4.6, 37, 19)) for side in SIDES.values()]
     pharynx = frame.path([(-4, -32, -34), (-4, -19, -48), (-4, -15, -140)], 6, 5)
     pharynx |= frame.path([(4, -32, -34), (4, -19, -48), (4, -15, -140)], 6, 5)
-    ears = [frame.rod((side * 78, 12, -11), (side * 57, 9, -13), 2.6, 2.2) for side in SIDES.values()]
+    ears = [frame.rod((side * 75, 12, -11), (side * 57, 9, -13), 2.6, 2.2) for side in SIDES.values()]
     mouth = frame.ball((0, -62, -51.5), (18, 24, 2.0))
     return union(*nose, pharynx, *ears, mouth)
 
@@ -225,8 +226,10 @@ def turbinates(frame: Frame) -> Shape:
     """Return the nasal conchae, covered by mucosa."""
     parts: list[Shape] = []
     for side in SIDES.values():
-        for height, radius in ((-40.0, 3.6), (-29.0, 3.0), (-19.0, 2.2)):
-            parts.append(frame.rod((side * 7.5, -82, height), (side * 7.5, -42, height), radius))
+        for height, radius, front in ((-39.0, 4.2, -84.0), (-28.0, 3.8, -76.0), (-19.0, 2.6, -66.0)):
+            parts.append(
+                frame.path(mirrored([(7, front, height), (8.2, -58, height + 2), (7, -40, height)], side), radius)
+            )
     return union(*parts)
 
 
