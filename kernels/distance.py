@@ -2,7 +2,8 @@
 
 Each cut voxel carries a curved patch (``kernels.surface``). A separable transform, one lower envelope of parabolas an
 axis (Felzenszwalb and Huttenlocher, Theory Comput 8:415, 2012), hands every voxel a nearby patch: the parabolas stand
-at the true surface points, not at voxel centres. The distance to the patch is then exact to fourth order in the offset.
+at the true surface points, not at voxel centres. Away from edges the distance is that to the smooth patch of the voxel
+which holds the foot, in closed form; beside them, to the nearest piece of a patch within its own voxel.
 """
 
 import math
@@ -19,6 +20,8 @@ WALK, SLACK, STEPS = 6, 0.6, 3
 # How far, in longest voxel edges, a patch is followed into voxels that have none: farther away it has ended. Less than
 # `BESIDE` voxels from an edge, not at all.
 FOLLOWED, BESIDE = 1.5, 2
+# Smooth patches that a foot may be tried on; a foot in a voxel without one is handed on from so far, shortest edges.
+HOPS, NEAR = 3, 1.2
 
 
 class Sites(NamedTuple):
@@ -40,6 +43,49 @@ class Sites(NamedTuple):
     sharp: np.ndarray
 
 
+class Frame(NamedTuple):
+    """A lattice that splits the voxels of a window, in mm and voxels of the surface's own grid.
+
+    Attributes
+    ----------
+    h : tuple of 3 float
+        Edges of the voxels.
+    start, step : tuple of 3 float
+        Centre of the first sub-voxel, mm from voxel (0, 0, 0), and edges of the sub-voxels.
+    first, split : tuple of 3 int
+        First voxel of the window, and sub-voxels along each of its voxels' edges.
+    low, high : tuple of 3 int
+        Half-open box of the sub-voxels that hold patches.
+    """
+
+    h: tuple[float, float, float]
+    start: tuple[float, float, float]
+    step: tuple[float, float, float]
+    first: tuple[int, int, int]
+    split: tuple[int, int, int]
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+
+class Line(NamedTuple):
+    """Parabolas ``x^2 - 2 x place + level`` along a line of the lattice: arrays lent to the sweeps.
+
+    Attributes
+    ----------
+    who : ndarray, int32
+        Number of the patch.
+    place, level : ndarray
+        Where its point lies along the line, and the square of that and of its distance from the line.
+    border : ndarray
+        From where on, along the line, a parabola of the envelope is the lowest.
+    """
+
+    who: np.ndarray
+    place: np.ndarray
+    level: np.ndarray
+    border: np.ndarray
+
+
 @njit
 def seed(cells, patches, h, points, origins):
     """Write the surface points and the origins of patches (n, 3), mm from voxel (0, 0, 0)."""
@@ -50,99 +96,94 @@ def seed(cells, patches, h, points, origins):
 
 
 @njit
-def place(own, points, h, split, ids):
-    """Write the number of every patch to the sub-voxel of its own voxel that is nearest to its point (mm)."""
-    for i in range(own.shape[0]):
-        for j in range(own.shape[1]):
-            for k in range(own.shape[2]):
-                n = own[i, j, k]
-                if n >= 0:
-                    a = min(max(int((points[n, 0] / h[0] + 0.5) * split[0]), i * split[0]), (i + 1) * split[0] - 1)
-                    b = min(max(int((points[n, 1] / h[1] + 0.5) * split[1]), j * split[1]), (j + 1) * split[1] - 1)
-                    c = min(max(int((points[n, 2] / h[2] + 0.5) * split[2]), k * split[2]), (k + 1) * split[2] - 1)
-                    ids[a, b, c] = n
+def place(own, surface, frame, ids):
+    """Write the number of every patch to the sub-voxel of its own voxel that is nearest to its point."""
+    at = np.empty(3, np.int64)
+    for n in range(surface.cells.shape[0]):
+        i, j, k = surface.cells[n, 0], surface.cells[n, 1], surface.cells[n, 2]
+        if own[i, j, k] == n:
+            for axis in range(3):
+                low = (surface.cells[n, axis] - frame.first[axis]) * frame.split[axis]
+                nearest = math.floor((surface.points[n, axis] - frame.start[axis]) / frame.step[axis] + 0.5)
+                at[axis] = min(max(nearest, low), low + frame.split[axis] - 1)
+            ids[at[0], at[1], at[2]] = n
 
 
-@njit
-def _envelope(line, place, height, step, reach_sq, order, border, found):
-    """Replace `line` (patch numbers, -1 for none) by the number with the least ``(x - place)^2 + height`` at each x."""
-    count = 0
-    for x in range(line.shape[0]):
-        if line[x] < 0 or height[x] > reach_sq:
-            continue
-        # Places are nearly in order: sort by insertion, then drop parabolas that never win.
-        m = count
-        while m > 0 and place[order[m - 1]] > place[x]:
-            order[m] = order[m - 1]
-            m -= 1
-        order[m] = x
-        count += 1
-    if count == 0:
-        for x in range(line.shape[0]):
-            line[x] = -1
-        return
+@njit_bare
+def _add(line, count, n, at, away_sq):
+    """Insert a parabola into a line that is sorted by place; return how many it then holds."""
+    m = count
+    # Places are nearly in order.
+    while m > 0 and line.place[m - 1] > at:
+        line.who[m], line.place[m], line.level[m] = line.who[m - 1], line.place[m - 1], line.level[m - 1]
+        m -= 1
+    line.who[m], line.place[m], line.level[m] = n, at, away_sq + at * at
+    return count + 1
+
+
+@njit_bare
+def _envelope(line, count):
+    """Keep, in order, the parabolas of a line that are the lowest somewhere; return how many."""
     top = 0
     for m in range(count):
-        new = order[m]
+        at, level = line.place[m], line.level[m]
+        border = -np.inf
         keep = True
         while top > 0:
-            old = order[top - 1]
-            gap = place[new] - place[old]
+            gap = at - line.place[top - 1]
             if gap < 1e-6:
-                if height[new] >= height[old]:
-                    keep = False
+                keep = level < line.level[top - 1]
+                if not keep:
                     break
-                top -= 1
-                continue
-            cross = 0.5 * (height[new] - height[old] + (place[new] - place[old]) * (place[new] + place[old])) / gap
-            if top > 1 and cross <= border[top - 1]:
-                top -= 1
-                continue
-            border[top] = cross
-            break
+            else:
+                border = 0.5 * (level - line.level[top - 1]) / gap
+                if border > line.border[top - 1]:
+                    break
+            top -= 1
+            border = -np.inf
         if keep:
-            order[top] = new
+            line.who[top], line.place[top], line.level[top], line.border[top] = line.who[m], at, level, border
             top += 1
-    m = 0
-    for x in range(line.shape[0]):
-        at = x * step
-        while m + 1 < top and border[m + 1] < at:
-            m += 1
-        gap = at - place[order[m]]
-        found[x] = line[order[m]] if gap * gap + height[order[m]] <= reach_sq else -1
-    for x in range(line.shape[0]):
-        line[x] = found[x]
+    return top
 
 
 @njit
-def sweep(ids, points, h, axis, reach_sq, rows):
-    """Run one axis of the transform in place on `ids`, for lines ``rows[0]:rows[1]`` of the first other axis.
+def sweep(ids, points, frame, axis, reach_sq, rows):
+    """Run one axis (0 or 1) of the transform in place on `ids`, for lines ``rows[0]:rows[1]`` of the other one.
 
-    The points (n, 3) are relative to the centre of voxel (0, 0, 0) of `ids`, whose voxels have edges `h`, mm.
+    After axis 0 every line of sub-voxels along it that holds a patch tells the nearest one; after axis 1, every plane.
     """
-    a = axis
-    b = 0 if axis != 0 else 1
-    c = 2 if axis != 2 else 1
-    length = ids.shape[a]
-    line = np.empty(length, np.int32)
-    place, height, border = np.empty(length), np.empty(length), np.empty(length + 1)
-    order, found = np.empty(length, np.int32), np.empty(length, np.int32)
-    cell = np.zeros(3, np.int64)
+    length = ids.shape[axis]
+    line = Line(np.empty(length, np.int32), np.empty(length), np.empty(length), np.empty(length))
+    _sweep(ids, points, frame, axis, reach_sq, rows, line)
+
+
+@njit_bare
+def _sweep(ids, points, frame, axis, reach_sq, rows, line):
+    other = 1 - axis
     for u in range(rows[0], rows[1]):
-        cell[b] = u
-        for v in range(ids.shape[c]):
-            cell[c] = v
-            for x in range(length):
-                cell[a] = x
-                n = ids[cell[0], cell[1], cell[2]]
-                line[x] = n
+        across = frame.start[other] + u * frame.step[other]
+        for k in range(frame.low[2], frame.high[2]):
+            z = frame.start[2] + k * frame.step[2]
+            count = 0
+            for x in range(frame.low[axis], frame.high[axis]):
+                n = ids[x, u, k] if axis == 0 else ids[u, x, k]
                 if n >= 0:
-                    place[x] = points[n, a]
-                    height[x] = (points[n, b] - u * h[b]) ** 2 + (points[n, c] - v * h[c]) ** 2
-            _envelope(line, place, height, h[a], reach_sq, order, border, found)
-            for x in range(length):
-                cell[a] = x
-                ids[cell[0], cell[1], cell[2]] = line[x]
+                    away_sq = (points[n, other] - across) ** 2 + (points[n, 2] - z) ** 2
+                    if away_sq <= reach_sq:
+                        count = _add(line, count, n, points[n, axis], away_sq)
+            top = _envelope(line, count)
+            m = 0
+            for x in range(ids.shape[axis]):
+                at = frame.start[axis] + x * frame.step[axis]
+                while m + 1 < top and line.border[m + 1] < at:
+                    m += 1
+                near = top > 0 and (at - 2.0 * line.place[m]) * at + line.level[m] <= reach_sq
+                n = line.who[m] if near else -1
+                if axis == 0:
+                    ids[x, u, k] = n
+                else:
+                    ids[u, x, k] = n
 
 
 @njit_bare
@@ -332,49 +373,135 @@ def _descend(surface, own, h, x, y, z, n):
 
 
 @njit_bare
-def measure(f, ids, own, surface, h, split, far, rows, out):
-    """Write the signed distance for the x planes ``rows[0]:rows[1]`` of a lattice that splits every voxel.
+def _search(surface, own, h, n, x, y, z):
+    """Return the signed distance from a point to the surface, of which patch `n` is nearby."""
+    limit = (FOLLOWED * max(h[0], h[1], h[2])) ** 2
+    d, fx, fy, fz, found = _to_patch(surface, n, h, x, y, z)
+    # The foot may lie in another voxel, whose patch knows the surface there.
+    for _ in range(WALK):
+        m = _hand_on(surface, own, h, fx, fy, fz)
+        if found or m < 0 or m == n:
+            break
+        n = m
+        d, fx, fy, fz, found = _to_patch(surface, n, h, x, y, z)
+    away = (fx - surface.points[n, 0]) ** 2 + (fy - surface.points[n, 1]) ** 2
+    away += (fz - surface.points[n, 2]) ** 2
+    if not found and (surface.sharp[n] or away > limit):
+        d = _descend(surface, own, h, x, y, z, n)
+    return d
+
+
+@njit_welded
+def _to_smooth(surface, n, x, y, z):
+    """Return the signed distance from a point to smooth patch `n`, and the way (3) from its own point to the foot.
+
+    With w the height over the tangent plane, t0 the way along it to below the point, and ``t = (I + w K)^-1 t0`` that
+    to the foot, the surface bends away by ``q = t0.K.t / 2``. The distance is ``w + q`` for small q; what is returned
+    is exact for spheres and cylinders besides. Where there is no single foot, the way is infinite.
+    """
+    patch = surface.patches[n]
+    k0, k1, k2, k3, k4, k5 = patch[4], patch[5], patch[6], patch[7], patch[8], patch[9]
+    px, py, pz = x - surface.points[n, 0], y - surface.points[n, 1], z - surface.points[n, 2]
+    w = px * patch[1] + py * patch[2] + pz * patch[3]
+    t0, t1, t2 = px - w * patch[1], py - w * patch[2], pz - w * patch[3]
+    trace = k0 + k1 + k2
+    lift = 1.0 + w * trace
+    det = lift + w * w * (k0 * k1 + k0 * k2 + k1 * k2 - k3 * k3 - k4 * k4 - k5 * k5)
+    if det < 0.1 or lift < -0.9:
+        return w, np.inf, np.inf, np.inf
+    b0 = k0 * t0 + k3 * t1 + k4 * t2
+    b1 = k3 * t0 + k1 * t1 + k5 * t2
+    b2 = k4 * t0 + k5 * t1 + k2 * t2
+    share = 1.0 / det
+    lift, bend = lift * share, w * share
+    flat_sq = t0 * t0 + t1 * t1 + t2 * t2 + 1e-12
+    t0, t1, t2 = lift * t0 - bend * b0, lift * t1 - bend * b1, lift * t2 - bend * b2
+    twice = t0 * b0 + t1 * b1 + t2 * b2
+    return w + twice / (1.0 + math.sqrt(1.0 + twice * twice / flat_sq)), t0, t1, t2
+
+
+@njit_welded
+def _distance(surface, own, h, near_sq, n, x, y, z):
+    """Return the signed distance from a point to the surface, of which patch `n` is nearby.
+
+    The patch of the voxel that holds the foot tells it: the nearest points are those of patches that err outwards.
+    """
+    m, d, lost = n, 0.0, False
+    for _ in range(HOPS):
+        lost = surface.sharp[m]
+        if lost:
+            break
+        d, t0, t1, t2 = _to_smooth(surface, m, x, y, z)
+        away_sq = t0 * t0 + t1 * t1 + t2 * t2
+        lost = away_sq == np.inf
+        if lost:
+            break
+        t0, t1, t2 = t0 + surface.points[m, 0], t1 + surface.points[m, 1], t2 + surface.points[m, 2]
+        i, j, k = int(t0 / h[0] + 0.5), int(t1 / h[1] + 0.5), int(t2 / h[2] + 0.5)
+        lost = min(i, j, k) < 0 or i >= own.shape[0] or j >= own.shape[1] or k >= own.shape[2]
+        if lost:
+            break
+        other = own[i, j, k]
+        if other < 0 and away_sq > near_sq:
+            other = _beside(surface, own, h, i, j, k, t0, t1, t2)
+            lost = other < 0
+        if other < 0 or other == m:
+            break
+        m = other
+    # Two patches that hand a foot on to each other tell it alike.
+    return _search(surface, own, h, n, x, y, z) if lost else d
+
+
+@njit
+def measure(f, ids, own, surface, frame, far, rows, out):
+    """Run the last axis of the transform and write the signed distance for the x planes ``rows[0]:rows[1]``.
 
     Parameters
     ----------
     f : ndarray, float32
         Occupancy, which tells the side of voxels away from the surface.
     ids : ndarray, int32
-        Nearby patch of every sub-voxel, -1 beyond reach.
+        Nearby patch of the same plane of every sub-voxel, -1 beyond reach.
     own : ndarray, int32
         Patch of the cut voxels only.
     surface : Sites
-    h : tuple of 3 float
-        Edges of the voxels.
-    split : tuple of 3 int
-        Sub-voxels along each edge.
+    frame : Frame
     far : float
         Distance written (with its sign) beyond reach, mm.
     out : ndarray, float32
     """
-    limit = (FOLLOWED * max(h[0], h[1], h[2])) ** 2
+    length = ids.shape[2]
+    line = Line(np.empty(length, np.int32), np.empty(length), np.empty(length), np.empty(length))
+    _measure(f, ids, own, surface, frame, far, rows, out, line)
+
+
+@njit_bare
+def _measure(f, ids, own, surface, frame, far, rows, out, line):
+    points, h = surface.points, frame.h
+    near_sq = (NEAR * min(h[0], h[1], h[2])) ** 2
     for i in range(rows[0], rows[1]):
+        x, a = frame.start[0] + i * frame.step[0], i // frame.split[0] + frame.first[0]
         for j in range(ids.shape[1]):
-            for k in range(ids.shape[2]):
-                a, b, c = i // split[0], j // split[1], k // split[2]
-                side = -1.0 if f[a, b, c] >= 0.5 else 1.0
+            y, b = frame.start[1] + j * frame.step[1], j // frame.split[1] + frame.first[1]
+            count = 0
+            for k in range(frame.low[2], frame.high[2]):
                 n = ids[i, j, k]
-                if n < 0:
+                if n >= 0:
+                    away_sq = (points[n, 0] - x) ** 2 + (points[n, 1] - y) ** 2
+                    count = _add(line, count, n, points[n, 2], away_sq)
+            top = _envelope(line, count)
+            beside = a < 0 or b < 0 or a >= f.shape[0] or b >= f.shape[1]
+            m = 0
+            for k in range(ids.shape[2]):
+                z, c = frame.start[2] + k * frame.step[2], k // frame.split[2] + frame.first[2]
+                outside = beside or c < 0 or c >= f.shape[2]
+                cut = not outside and own[a, b, c] >= 0
+                side = 1.0 if outside or f[a, b, c] < 0.5 else -1.0
+                while m + 1 < top and line.border[m + 1] < z:
+                    m += 1
+                n = line.who[m]
+                if top == 0 or (z - 2.0 * line.place[m]) * z + line.level[m] > far * far:
                     out[i, j, k] = side * far
                     continue
-                x = ((i + 0.5) / split[0] - 0.5) * h[0]
-                y = ((j + 0.5) / split[1] - 0.5) * h[1]
-                z = ((k + 0.5) / split[2] - 0.5) * h[2]
-                d, fx, fy, fz, found = _to_patch(surface, n, h, x, y, z)
-                # The foot may lie in another voxel, whose patch knows the surface there.
-                for _ in range(WALK):
-                    m = _hand_on(surface, own, h, fx, fy, fz)
-                    if found or m < 0 or m == n:
-                        break
-                    n = m
-                    d, fx, fy, fz, found = _to_patch(surface, n, h, x, y, z)
-                away = (fx - surface.points[n, 0]) ** 2 + (fy - surface.points[n, 1]) ** 2
-                away += (fz - surface.points[n, 2]) ** 2
-                if not found and (surface.sharp[n] or away > limit):
-                    d = _descend(surface, own, h, x, y, z, n)
-                out[i, j, k] = d if own[a, b, c] >= 0 else side * abs(d)
+                d = _distance(surface, own, h, near_sq, n, x, y, z)
+                out[i, j, k] = d if cut else side * abs(d)

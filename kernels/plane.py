@@ -15,28 +15,33 @@ _GENERATOR = 7
 
 @njit_bare
 def fraction_of_alpha(alpha, m1, m2, m3):
-    """Return the fraction of the unit box where ``m.x < alpha``; the m are positive and add up to one."""
+    """Return the fraction of the unit box where ``m.x < alpha``, and its slope; the m are positive and sum to one."""
     if alpha <= 0.0:
-        return 0.0
+        return 0.0, 0.0
     if alpha >= 1.0:
-        return 1.0
+        return 1.0, 0.0
     a = alpha if alpha <= 0.5 else 1.0 - alpha
     low, high = min(m1, m2, m3), max(m1, m2, m3)
     mid = 1.0 - low - high
     if a < low:
-        v = a * a * a / (6.0 * low * mid * high)
+        slope = a * a / (2.0 * low * mid * high)
+        v = a * slope / 3.0
     elif a < mid:
+        slope = (2.0 * a - low) / (2.0 * mid * high)
         v = a * (a - low) / (2.0 * mid * high) + low * low / (6.0 * mid * high)
     elif a < min(low + mid, high):
         v = a * a * (3.0 * (low + mid) - a) + low * low * (low - 3.0 * a) + mid * mid * (mid - 3.0 * a)
         v /= 6.0 * low * mid * high
+        slope = (a * (2.0 * (low + mid) - a) - low * low - mid * mid) / (2.0 * low * mid * high)
     elif high < low + mid:
         v = a * a * (3.0 - 2.0 * a) + low * low * (low - 3.0 * a)
         v += mid * mid * (mid - 3.0 * a) + high * high * (high - 3.0 * a)
         v /= 6.0 * low * mid * high
+        slope = (2.0 * a * (1.0 - a) - low * low - mid * mid - high * high) / (2.0 * low * mid * high)
     else:
         v = (2.0 * a - low - mid) / (2.0 * high)
-    return v if alpha <= 0.5 else 1.0 - v
+        slope = 1.0 / high
+    return v if alpha <= 0.5 else 1.0 - v, slope
 
 
 @njit_welded
@@ -52,8 +57,15 @@ def _weights(nx, ny, nz, hx, hy, hz):
 @njit_bare
 def fraction_below(d, nx, ny, nz, hx, hy, hz):
     """Return the fraction of a box (edges h, mm) where ``d + n.x < 0``."""
+    return fraction_and_slope(d, nx, ny, nz, hx, hy, hz)[0]
+
+
+@njit_bare
+def fraction_and_slope(d, nx, ny, nz, hx, hy, hz):
+    """Return the fraction of a box (edges h, mm) where ``d + n.x < 0``, and how fast it falls with d, per mm."""
     extent, m1, m2, m3 = _weights(nx, ny, nz, hx, hy, hz)
-    return fraction_of_alpha(0.5 - d / extent, m1, m2, m3)
+    fraction, slope = fraction_of_alpha(0.5 - d / extent, m1, m2, m3)
+    return fraction, slope / extent
 
 
 @njit_bare
@@ -63,16 +75,15 @@ def distance_of_fraction(fraction, nx, ny, nz, hx, hy, hz):
     low, high = 0.0, 1.0
     alpha = fraction
     for _ in range(60):
-        miss = fraction_of_alpha(alpha, m1, m2, m3) - fraction
+        told, slope = fraction_of_alpha(alpha, m1, m2, m3)
+        miss = told - fraction
         if abs(miss) < 1e-9:
             break
         if miss > 0.0:
             high = alpha
         else:
             low = alpha
-        step = 1e-4
-        slope = fraction_of_alpha(alpha + step, m1, m2, m3) - fraction_of_alpha(alpha - step, m1, m2, m3)
-        guess = alpha - miss * 2.0 * step / slope if slope > 1e-9 else low
+        guess = alpha - miss / slope if slope > 1e-6 else low
         alpha = guess if low < guess < high else 0.5 * (low + high)
     return (0.5 - alpha) * extent
 

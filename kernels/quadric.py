@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from kernels._jit import njit, njit_bare
-from kernels.plane import LINES, bulge, distance_of_fraction, fraction_below, quadratic
+from kernels.plane import LINES, bulge, distance_of_fraction, fraction_and_slope, quadratic
 from kernels.surface import OFFSET, SITE
 
 # Patches that miss less of the fractions around than this (root mean square) are taken for smooth.
@@ -50,24 +50,8 @@ def told_below(patch, x, y, z, h):
     nx = patch[1] + K[0] * x + K[3] * y + K[4] * z
     ny = patch[2] + K[3] * x + K[1] * y + K[5] * z
     nz = patch[3] + K[4] * x + K[5] * y + K[2] * z
-    told = fraction_below(d, nx, ny, nz, h[0], h[1], h[2])
-    step = 0.02 * (abs(nx) * h[0] + abs(ny) * h[1] + abs(nz) * h[2])
-    more = fraction_below(d - step, nx, ny, nz, h[0], h[1], h[2])
-    less = fraction_below(d + step, nx, ny, nz, h[0], h[1], h[2])
-    return told, (less - more) / (2.0 * step)
-
-
-@njit_bare
-def misfit_of(f, cell, patch, h):
-    """Return by how much a patch misses the fractions of the voxels around, root mean square of those that are cut."""
-    total, cut = 0.0, 0
-    for n in range(27):
-        a, b, c = n // 9 - 1, n // 3 % 3 - 1, n % 3 - 1
-        told, _ = told_below(patch, a * h[0], b * h[1], c * h[2], h)
-        truth = f[cell[0] + a, cell[1] + b, cell[2] + c]
-        cut += 0.0 < told < 1.0 or 0.0 < truth < 1.0
-        total += (truth - told) ** 2
-    return math.sqrt(total / max(cut, 1))
+    told, slope = fraction_and_slope(d, nx, ny, nz, h[0], h[1], h[2])
+    return told, -slope
 
 
 @njit_bare
@@ -116,27 +100,35 @@ def _add(patch, t, change):
 
 
 @njit_bare
-def _improve(f, cell, h, trial, t, gram, right, row):
-    """Do one round of least squares on `trial`."""
-    _tangents(trial, t)
+def _normal_equations(f, cell, h, patch, t, lent):
+    """Write the normal equations of a patch that should tell the fractions of a 3x3x3 block.
+
+    Return by how much it misses them, root mean square of the voxels that are cut.
+    """
+    gram, right, row = lent
+    _tangents(patch, t)
     for p in range(UNKNOWNS):
         right[p] = 0.0
         for q in range(p + 1):
             gram[p, q] = DAMPING if p == q else 0.0
     reach = (HALF * max(h[0], h[1], h[2])) ** 2
+    uu = vv = uv = 0.0
+    for axis in range(3):
+        uu += (t[0, axis] * h[axis]) ** 2
+        vv += (t[1, axis] * h[axis]) ** 2
+        uv += t[0, axis] * t[1, axis] * h[axis] ** 2
+    total, cut = 0.0, 0
     for n in range(27):
         a, b, c = n // 9 - 1, n // 3 % 3 - 1, n % 3 - 1
         x, y, z = a * h[0], b * h[1], c * h[2]
-        told, slope = told_below(trial, x, y, z, h)
+        told, slope = told_below(patch, x, y, z, h)
+        truth = f[cell[0] + a, cell[1] + b, cell[2] + c]
+        miss = truth - told
+        cut += 0.0 < told < 1.0 or 0.0 < truth < 1.0
+        total += miss * miss
         if slope == 0.0:
             continue
-        miss = f[cell[0] + a, cell[1] + b, cell[2] + c] - told
         u, v = t[0, 0] * x + t[0, 1] * y + t[0, 2] * z, t[1, 0] * x + t[1, 1] * y + t[1, 2] * z
-        uu = vv = uv = 0.0
-        for axis in range(3):
-            uu += (t[0, axis] * h[axis]) ** 2
-            vv += (t[1, axis] * h[axis]) ** 2
-            uv += t[0, axis] * t[1, axis] * h[axis] ** 2
         row[0], row[1], row[2] = slope, slope * u, slope * v
         row[3], row[4] = slope * (0.5 * u * u + uu / 24.0), slope * (0.5 * v * v + vv / 24.0)
         row[5] = slope * (u * v + uv / 12.0)
@@ -145,8 +137,7 @@ def _improve(f, cell, h, trial, t, gram, right, row):
             right[p] += weight * row[p] * miss
             for q in range(p + 1):
                 gram[p, q] += weight * row[p] * row[q]
-    solve(gram, right, UNKNOWNS)
-    _add(trial, t, right)
+    return math.sqrt(total / max(cut, 1))
 
 
 @njit
@@ -156,29 +147,34 @@ def refine(f, cells, patches, h, zone, rows, misfit):
     The misfit is the root mean square over those voxels.
     """
     size = UNKNOWNS
-    lent = (np.empty(10), np.empty((2, 3)), np.empty((size, size)), np.empty(size), np.empty(size))
-    _refine(f, cells, patches, h, zone, rows, lent, np.empty((LINES, 3)), misfit)
+    lent = (np.empty((size, size)), np.empty(size), np.empty(size))
+    _refine(f, cells, patches, h, zone, rows, (np.empty(10), np.empty((2, 3)), np.empty((LINES, 3)), lent), misfit)
 
 
 @njit_bare
-def _refine(f, cells, patches, h, zone, rows, lent, points, misfit):
-    trial, t, gram, right, row = lent
+def _refine(f, cells, patches, h, zone, rows, lent, misfit):
+    trial, t, points, equations = lent
     for n in range(rows[0], rows[1]):
         patch = patches[n]
-        misfit[n] = misfit_of(f, cells[n], patch, h) if zone[n] else 0.0
-        if misfit[n] <= ENOUGH:
+        misfit[n] = 0.0
+        if not zone[n]:
             continue
         for r in range(10):
             trial[r] = patch[r]
-        for _ in range(ROUNDS):
-            _improve(f, cells[n], h, trial, t, gram, right, row)
-            found = misfit_of(f, cells[n], trial, h)
-            if found < misfit[n]:
-                misfit[n] = found
+        refined = False
+        for turn in range(ROUNDS + 1):
+            found = _normal_equations(f, cells[n], h, trial, t, equations)
+            if turn == 0 or found < misfit[n]:
+                misfit[n], refined = found, turn > 0
                 for r in range(10):
                     patch[r] = trial[r]
-        v = f[cells[n, 0], cells[n, 1], cells[n, 2]]
-        flat = distance_of_fraction(v, patch[1], patch[2], patch[3], h[0], h[1], h[2])
-        patch[0] = flat - bulge(flat, patch[1], patch[2], patch[3], patch[4:10], h, points)
-        for r in range(3):
-            patch[OFFSET + r] = patch[SITE + r] = -patch[0] * patch[1 + r]
+            if turn == ROUNDS or (turn == 0 and found <= ENOUGH):
+                break
+            solve(equations[0], equations[1], UNKNOWNS)
+            _add(trial, t, equations[1])
+        if refined:
+            v = f[cells[n, 0], cells[n, 1], cells[n, 2]]
+            flat = distance_of_fraction(v, patch[1], patch[2], patch[3], h[0], h[1], h[2])
+            patch[0] = flat - bulge(flat, patch[1], patch[2], patch[3], patch[4:10], h, points)
+            for r in range(3):
+                patch[OFFSET + r] = patch[SITE + r] = -patch[0] * patch[1 + r]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.coverage import count_level, fraction_inside, sample_level
-from kernels.distance import BESIDE, Sites, measure, place, seed, sweep
+from kernels.distance import BESIDE, Frame, Sites, measure, place, seed, sweep
 from kernels.edges import FAR, NEAR, PLANE, SOURCES, TRIED, find_edges, fit_planes, mark
 from kernels.quadric import refine
 from kernels.slivers import inherit
@@ -18,10 +18,13 @@ from phantoms.volume import Quantity, Volume
 # Width (one sigma) of the smoothing under which normals and curvatures are read, in mean voxel edges. A binary mask
 # needs more, because the steps of its surface must average out. Not less than _FLOOR of that in the longest edge.
 
-_SMOOTHING = {False: 1.0, True: 1.5}
+_SMOOTHING = {False: 1.0, True: 1.2}
 _FLOOR = 0.75
 # Binary masks of fewer voxels have no surface to smooth: their voxels count as they are.
 _SMALL = 64
+# How much farther than asked distances are told, longest voxel edges: the fraction of a voxel that lies half a diagonal
+# off a level needs the distances of its neighbours.
+_BEYOND = 2.5
 _PLANES = 8
 
 Split = tuple[int, int, int]
@@ -74,8 +77,25 @@ def has_surface(structure: Structure) -> bool:
     return bool((structure.occupancy > EMPTY).any())
 
 
-def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0, 0), edges: bool = True) -> Surface:
-    """Return the surface of a structure on its own window, cropped and padded by at least `margin_voxels`.
+def _told_in_fractions(structure: Structure) -> Structure:
+    """Return a structure to measure from: a mask that is digitised has the fractions below its smooth surface."""
+    if not has_surface(structure):
+        raise ValueError(f"structure {structure.name} is empty: it has no surface to measure from")
+    if not _is_digitised(structure.occupancy):
+        return structure
+    field = transform(surface_of(structure), 0.0, 0.0)
+    shaded = Structure(structure.name, structure.role, field.grid, occupancy_of(field))
+    return shaded if has_surface(shaded) else structure
+
+
+def _extent(hit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the half-open box (low, high), each (3,), of what is set."""
+    along = [np.flatnonzero(hit.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return np.array([on[0] for on in along]), np.array([on[-1] + 1 for on in along])
+
+
+def surface_of(structure: Structure, edges: bool = True) -> Surface:
+    """Return the surface of a structure on its own window, cropped and padded by a few voxels.
 
     Without `edges` it is smooth everywhere, which is enough to tell the side of a voxel that is occupied.
     """
@@ -86,14 +106,9 @@ def surface_of(structure: Structure, margin_voxels: tuple[int, int, int] = (0, 0
     sigma = np.sqrt(width**2 - (0.0 if smoothed else 1.0) * step**2 / 12.0)
     x, y, z = (stencil(float(s)) for s in sigma / step)
     radius = (x.shape[1] // 2, y.shape[1] // 2, z.shape[1] // 2)
-    occupied = structure.occupancy > (EMPTY if has_surface(structure) else 0.0)
-    low, high = [], []
-    for axis in range(3):
-        hit = np.flatnonzero(occupied.any(axis=tuple({0, 1, 2} - {axis})))
-        pad = max(margin_voxels[axis], radius[axis] + 2)
-        low.append(int(hit[0]) - pad)
-        high.append(int(hit[-1]) + 1 + pad)
-    grid = structure.grid.window(low, high)
+    low, high = _extent(structure.occupancy > (EMPTY if has_surface(structure) else 0.0))
+    pad = np.asarray(radius) + 2
+    grid = structure.grid.window(low - pad, high + pad)
     f = structure.on(grid)
     planes = chunks(grid.shape[0], _PLANES)
     counts = run_chunks(lambda lo, hi: count_cut(f, smoothed, radius, (lo, hi)), planes)
@@ -160,37 +175,49 @@ def distance_field(structure: Structure, reach_mm: float, split: Split = (1, 1, 
     ValueError
         If the structure is empty.
     """
-    if not has_surface(structure):
-        raise ValueError(f"structure {structure.name} is empty: it has no surface to measure from")
-    h = structure.grid.spacing_mm
-    reach = reach_mm + 2.0 * max(h)
-    x, y, z = (int(np.ceil(reach / step)) for step in h)
-    surface = surface_of(structure, (x, y, z))
-    return Volume(surface.grid.split(split), transform(surface, reach, split), Quantity.DISTANCE)
+    return transform(surface_of(_told_in_fractions(structure)), reach_mm, reach_mm, split)
 
 
-def transform(surface: Surface, reach_mm: float, split: Split = (1, 1, 1)) -> np.ndarray:
-    """Return the signed distance to a surface on its grid, every voxel split, float32, exact within `reach_mm`."""
+def _lattice(surface: Surface, around_mm: float, split: Split) -> tuple[Grid, Frame]:
+    """Return the grid of a field of distances, on a window of the surface's lattice, and how kernels see it."""
+    h = surface.grid.spacing_mm
+    pad = np.ceil((around_mm + _BEYOND * max(h)) / np.asarray(h)).astype(int)
+    first, end = surface.cells.min(axis=0) - pad, surface.cells.max(axis=0) + 1 + pad
+    fine = surface.grid.window(first, end).split(split)
+    x, y, z = (float(a - b) for a, b in zip(fine.origin_mm, surface.grid.origin_mm, strict=True))
+
+    def indices(of: np.ndarray) -> tuple[int, int, int]:
+        i, j, k = (int(n) for n in of)
+        return i, j, k
+
+    low, high = indices(pad * split), indices(fine.shape - pad * split)
+    return fine, Frame(h, (x, y, z), fine.spacing_mm, indices(first), split, low, high)
+
+
+def transform(surface: Surface, reach_mm: float, around_mm: float, split: Split = (1, 1, 1)) -> Volume:
+    """Return the signed distance to a surface, exact within `reach_mm`, in a window of `around_mm` and a little more.
+
+    The window is of the surface's lattice, every voxel split.
+    """
     h, cells, own = surface.grid.spacing_mm, surface.cells, surface.own
     points, origins = np.empty((len(cells), 3)), np.empty((len(cells), 3))
     seed(cells, surface.patches, h, points, origins)
     sharp = np.zeros(len(cells), bool)
     spread(own, cells, surface.patches[:, KIND] > 0.0, BESIDE, sharp)
     sites = Sites(cells, surface.patches, points, origins, sharp)
-    fine = surface.grid.split(split)
-    shape, step = fine.shape, fine.spacing_mm
-    ids = np.full(shape, -1, np.int32)
-    place(own, points, h, split, ids)
-    from_first = points + np.asarray(surface.grid.origin_mm) - np.asarray(fine.origin_mm)
-    for axis in (2, 1, 0):
-        rows = chunks(shape[1 if axis == 0 else 0], _PLANES)
-        run_chunks(lambda lo, hi, axis=axis: sweep(ids, from_first, step, axis, reach_mm**2, (lo, hi)), rows)
-    out = np.empty(shape, np.float32)
+    fine, frame = _lattice(surface, around_mm, split)
+    reach = reach_mm + _BEYOND * max(h)
+    ids = np.full(fine.shape, -1, np.int32)
+    place(own, sites, frame, ids)
+    for axis, rows in ((0, (frame.low[1], frame.high[1])), (1, (0, fine.shape[0]))):
+        lines = [(low + rows[0], high + rows[0]) for low, high in chunks(rows[1] - rows[0], _PLANES)]
+        run_chunks(lambda lo, hi, axis=axis: sweep(ids, points, frame, axis, reach**2, (lo, hi)), lines)
+    out = np.empty(fine.shape, np.float32)
     run_chunks(
-        lambda lo, hi: measure(surface.occupancy, ids, own, sites, h, split, reach_mm, (lo, hi), out),
-        chunks(shape[0], _PLANES),
+        lambda lo, hi: measure(surface.occupancy, ids, own, sites, frame, reach, (lo, hi), out),
+        chunks(fine.shape[0], _PLANES),
     )
-    return out
+    return Volume(fine, out, Quantity.DISTANCE)
 
 
 def occupancy_of(distance: Volume, level_mm: float = 0.0) -> np.ndarray:
@@ -225,11 +252,12 @@ def grown(structure: Structure, mm: float) -> Structure:
     ValueError
         If the structure is empty.
     """
+    shaded = _told_in_fractions(structure)
     finest = max(_SHARE * mm, _OUTWARDS) if mm > 0.0 else _INWARDS
     most = _PARTS if np.count_nonzero(structure.occupancy) < _LARGE else 1
     nx, ny, nz = (min(int(np.ceil(step / finest - 1e-6)), most) for step in structure.grid.spacing_mm)
     split = (nx, ny, nz)
-    field = distance_field(structure, abs(mm), split)
+    field = transform(surface_of(shaded), abs(mm), max(mm, 0.0), split)
     fractions = occupancy_of(field, mm)
     nx, ny, nz = (n // parts for n, parts in zip(field.grid.shape, split, strict=True))
     fractions = fractions.reshape(nx, split[0], ny, split[1], nz, split[2]).mean(axis=(1, 3, 5))

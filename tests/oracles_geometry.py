@@ -64,6 +64,22 @@ def cylinder(r: float, half: float) -> Shape:
     )
 
 
+def cone(r: float, height: float) -> Shape:
+    """Steiner's formula with the mean curvature integral of axis and rim; centred on the middle of the axis."""
+    slant = float(np.hypot(r, height))
+    area, bend = np.pi * r * (r + slant), np.pi * (height + r * (np.pi / 2 + np.arctan2(r, height)))
+
+    def sign(p):
+        side = (np.hypot(p[..., 0], p[..., 1]) * height + (p[..., 2] - height / 2) * r) / slant
+        return np.maximum(side, -height / 2 - p[..., 2])
+
+    return Shape(
+        sign,
+        lambda m: np.pi * r**2 * height / 3 + area * m + bend * m**2 + 4 / 3 * np.pi * m**3,
+        float(np.hypot(r, height / 2)),
+    )
+
+
 def ellipsoid(a: float, b: float, c: float) -> Shape:
     """Steiner's formula: area and mean curvature integral from the support function, by quadrature over the sphere."""
     axes = np.array([a, b, c])
@@ -92,16 +108,17 @@ def structure(
     shift: tuple[float, float, float] = (0, 0, 0),
     split: int | None = None,
     rotation: np.ndarray | None = None,
+    points: int = 1000,
 ) -> Structure:
     """The body, centred on the origin, on a grid shifted by a fraction of a voxel; `split` 1 is a binary mask.
 
-    Fractions are counted on 1000 points of a Kronecker sequence: a regular lattice (`split` along each axis) is off by
-    up to 1/16 of a voxel where a face is parallel to it.
+    Fractions are counted on so many `points` of a Kronecker sequence: a regular lattice (`split` along each axis) is
+    off by up to 1/16 of a voxel where a face is parallel to it.
     """
     h = np.array(spacing, float)
     n = np.ceil(2 * shape.reach_mm / h).astype(int) + 4
     grid = Grid(tuple(n), tuple(h), tuple(-(n - 1) / 2 * h + np.array(shift) * h))
-    offsets = (np.arange(1, 1001)[:, None] / PLASTIC ** np.arange(1, 4)) % 1 - 0.5
+    offsets = (np.arange(1, points + 1)[:, None] / PLASTIC ** np.arange(1, 4)) % 1 - 0.5
     if split is not None:
         axis = (np.arange(split) + 0.5) / split - 0.5
         offsets = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)

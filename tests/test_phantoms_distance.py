@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from oracles_geometry import box, capsule, cylinder, dose_of, ellipsoid, sphere, structure, torus, turn
+from oracles_geometry import box, capsule, cone, cylinder, dose_of, ellipsoid, sphere, structure, torus, turn
 from scipy import ndimage
 
 from kernels.edges import fraction_below_all
-from kernels.plane import distance_of_fraction, fraction_below
+from kernels.plane import distance_of_fraction, fraction_and_slope, fraction_below
 from kernels.surface import EMPTY, KIND, SITE
 from phantoms.contour import redrawn
 from phantoms.distance import distance_field, level_surface, occupancy_of, surface_of
@@ -32,10 +32,14 @@ def test_fraction_of_a_box_below_a_plane_equals_counting():
         assert fraction == pytest.approx(counted, abs=0.004)
         if 1e-6 < fraction < 1 - 1e-6:
             assert fraction_below(distance_of_fraction(fraction, *n, *h), *n, *h) == pytest.approx(fraction, abs=1e-8)
+        for d in rng.uniform(-1.0, 1.0, 8):
+            _, slope = fraction_and_slope(d, *n, *h)
+            difference = (fraction_below(d - 1e-5, *n, *h) - fraction_below(d + 1e-5, *n, *h)) / 2e-5
+            assert slope == pytest.approx(difference, abs=1e-3)
 
 
-def worst_margin(shape, voxel, shift, rotation, margins=(1.0, 2.0, 5.0, 10.0)):
-    body = structure(shape, voxel, shift, rotation=rotation)
+def worst_margin(shape, voxel, shift, rotation, margins=(1.0, 2.0, 5.0, 10.0), points=1000, split=None):
+    body = structure(shape, voxel, shift, split, rotation, points)
     return max(abs(expand(body, m).volume_cc * 1000 / shape.volume_mm3(m) - 1) for m in margins)
 
 
@@ -78,9 +82,40 @@ def test_small_and_sharp_bodies_keep_their_margin_on_coarse_voxels(shape, rotati
 
 
 def test_a_thin_rod_keeps_its_margin():
-    """On 1 x 1 x 2 mm, where its rim is as wide as a voxel, it misses the aim of 0.3 %: 0.5 % from this mask."""
-    for voxel, tolerance in (((1, 1, 1), 0.003), ((0.9, 0.9, 1.5), 0.003), ((1, 1, 2), 0.0055)):
-        assert worst_margin(cylinder(3.41, 6.83), voxel, (0.31, 0.12, -0.23), turn(7)) < tolerance
+    """On 1 x 1 x 2 mm, where its rim is as wide as a voxel, fractions from 1000 points alone err by 0.2 % of volume."""
+    for voxel, points in (((1, 1, 1), 1000), ((0.9, 0.9, 1.5), 1000), ((1, 1, 2), 4096)):
+        assert worst_margin(cylinder(3.41, 6.83), voxel, (0.31, 0.12, -0.23), turn(7), points=points) < 0.003
+
+
+@pytest.mark.parametrize(
+    ("shape", "voxel", "rotation", "margins", "held"),
+    [
+        (cone(6.2, 12.41), (1, 1, 1), None, (1.0, 2.0, 5.0, 10.0), 0.004),
+        (cone(6.2, 12.41), (1, 1, 2), turn(7), (1.0, 2.0, 5.0, 10.0), 0.0105),
+        (cone(11.27, 22.55), (1, 1, 2), None, (1.0, 2.0, 5.0, 10.0), 0.0045),
+        (torus(6.11, 2.04), (1, 1, 2), None, (1.0, 2.0, 3.0), 0.003),
+        (cylinder(4.3, 4.3), (2, 2, 2), turn(7), (1.0, 2.0, 5.0, 10.0), 0.0075),
+    ],
+)
+def test_bodies_that_miss_the_aim_are_held_where_they_are(shape, voxel, rotation, margins, held):
+    """The aim is 0.3 %: tips of cones, and bodies of 0.5 cc less than five voxels across."""
+    assert worst_margin(shape, voxel, (0.31, 0.12, -0.23), rotation, margins, points=4096) < held
+
+
+@pytest.mark.parametrize(
+    ("shape", "rotation", "held"),
+    [
+        (ellipsoid(4.98, 7.66, 11.49), turn(1), 0.008),
+        (ellipsoid(3.2, 5, 7.5), turn(1), 0.012),
+        (box(5.43, 7.06, 9.77), turn(7), 0.045),
+        (box(7.2, 7.2, 7.2), turn(7), 0.053),
+        (cylinder(7.82, 7.82), turn(7), 0.03),
+    ],
+)
+def test_edges_of_a_binary_mask_are_less_rounded_than_its_smoothing(shape, rotation, held):
+    """Of 3 cc, the second of 0.5 cc. Smoothing alone loses up to 7.1 % of boxes, 4.8 % of this cylinder."""
+    for voxel in VOXELS[:2]:
+        assert worst_margin(shape, voxel, (0.31, 0.12, -0.23), rotation, split=1) < held
 
 
 @pytest.mark.parametrize("voxel", VOXELS)
@@ -101,7 +136,7 @@ def test_the_fraction_below_planes_equals_counting_and_its_slopes_differences():
     def told(planes, row):
         return fraction_below_all(planes, len(planes), at, h, np.empty((3, 6)), row)
 
-    for count, documented in ((1, 0.007), (2, 0.015), (3, 0.015)):
+    for count, documented in ((1, 0.001), (2, 0.015), (3, 0.015)):
         misses = []
         for _ in range(40):
             n = rng.normal(size=(count, 3))
