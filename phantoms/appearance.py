@@ -18,8 +18,8 @@ from phantoms.tissue import blood_shares
 
 OEDEMA_SHARE = Cited(0.85, "of white matter within reach of the oedema; cortex is spared", "assumed")
 FINGERS = Cited(0.8, "oedema spreads along tracts, in fingers: how far its edge strays", "assumed")
-CLOT_SHARE = Cited(0.9, "blood on the wall of a fresh cavity, where there is some", "assumed")
-MIXED_MM = Cited(1.5, "settled blood and fluid mix over a few mm", "assumed")
+CLOT_SHARE = Cited(0.4, "blood on the wall of a fresh cavity, where there is some", "assumed")
+MIXED_MM = Cited(0.8, "settled blood and fluid mix over a few mm", "assumed")
 SWELLING_SHARE = Cited(0.65, "fluid in the scalp over the flap on the first days", "assumed")
 SWELLING_DAY = Cited(14.0, "scalp swelling and subgaleal fluid resolve within weeks", "assumed")
 
@@ -104,7 +104,7 @@ class Appearance:
         self._fill(canvas, "scar", regions["tract"])
         rim, cavity, blood = (regions[name] for name in ("rim", "cavity", "blood"))
         # The wall enhances in patches, with gaps.
-        canvas.fill("rim", rim.occupancy * np.clip(0.7 + 0.45 * self._fine(rim.grid, 0.6), 0.1, 1.0), rim.grid)
+        canvas.fill("rim", rim.occupancy * np.clip(0.8 + 0.3 * self._fine(rim.grid, 0.6), 0.4, 1.0), rim.grid)
         self._fill(canvas, "cavity_fluid", cavity)
         self._fill(canvas, "tumour", regions["residual"])
         older, newer = blood_shares(day).items()
@@ -112,7 +112,7 @@ class Appearance:
         canvas.fill(older[0], settled, cavity.grid)
         canvas.fill(newer[0], settled * np.float32(newer[1]), cavity.grid)
         inside = ndimage.gaussian_filter(cavity.occupancy, 2.5 / np.asarray(cavity.grid.spacing_mm), mode="constant")
-        lining = cavity.occupancy * np.clip(3.5 * (1.0 - inside) - 0.4, 0.0, 1.0)
+        lining = cavity.occupancy * np.clip(2.5 * (1.0 - inside) - 0.5, 0.0, 1.0)
         lining *= np.clip(0.9 * self._fine(cavity.grid, 0.5) + 0.2, 0.0, CLOT_SHARE.value)
         canvas.fill(older[0], lining * np.float32(np.exp(-day / BLOOD_DECAY_DAY.value)), cavity.grid)
         self._fill(canvas, "air", regions["air"])
