@@ -18,7 +18,7 @@ from phantoms.tissue import blood_shares
 
 OEDEMA_SHARE = Cited(0.85, "of white matter within reach of the oedema; cortex is spared", "assumed")
 FINGERS = Cited(0.8, "oedema spreads along tracts, in fingers: how far its edge strays", "assumed")
-CLOT_SHARE = Cited(0.4, "blood on the wall of a fresh cavity, where there is some", "assumed")
+CLOT_SHARE = Cited(0.2, "blood on the wall of a fresh cavity, where there is some", "assumed")
 MIXED_MM = Cited(0.8, "settled blood and fluid mix over a few mm", "assumed")
 SWELLING_SHARE = Cited(0.65, "fluid in the scalp over the flap on the first days", "assumed")
 SWELLING_DAY = Cited(14.0, "scalp swelling and subgaleal fluid resolve within weeks", "assumed")
