@@ -149,7 +149,7 @@ class SyntheticAnatomy:
         if not 0 <= index < spec.patients:
             raise ValueError(f"patient {index} of a cohort of {spec.patients}")
         self.spec, self.index = spec, index
-        self.id = f"synthetic-{spec.seed}-{index:04d}"
+        self.id = self.name_of(spec, index)
         self.grid = field_of_view(spec.spacing_mm)
         of_head, of_lesion, of_course, of_scanner = (np.random.default_rng(self._seed(n)) for n in range(4))
         self.head = Head.draw(of_head)
@@ -176,6 +176,11 @@ class SyntheticAnatomy:
             "scalp_thickness_mm": self.head.scalp_mm,
             "field_t": spec.field_t,
         }
+
+    @staticmethod
+    def name_of(spec: CohortSpec, index: int) -> str:
+        """Return the id of a patient, without drawing the patient."""
+        return f"synthetic-{spec.seed}-{index:04d}"
 
     def epoch(self, day: float, *, images: bool | Collection[str] = True) -> Epoch:
         """Return density, structures and MR volumes on `day`.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.cli.app import _status
-from planner.io.nifti import read_structure, write_structure, write_volume
+from planner.io.nifti import read_structure, read_volume, write_structure, write_volume
 
 GRID = Grid((44, 46, 48), (1.0, 1.0, 1.0), (-21.5, -22.5, -23.5))
 RADIUS = 9.0
@@ -229,6 +230,43 @@ def test_phantom_writes_every_epoch_and_refuses_wrong_keys(tmp_path: Path, capsy
         spec.write_text(text)
         status, _, err = lacuna(capsys, "phantom", spec, "--out", tmp_path / "q")
         assert status == 4 and told in err and not (tmp_path / "q").exists()
+
+
+def test_phantom_goes_on_from_the_patients_that_are_finished(tmp_path: Path, capsys):
+    spec, part = tmp_path / "spec.toml", tmp_path / "p.part"
+    spec.write_text("[cohort]\npatients = 2\nspacing_mm = 5.0\ndays = [1, 1.01]\nimages = ['t2']\n")
+    assert lacuna(capsys, "phantom", spec, "--out", tmp_path / "p", "--workers", "1")[0] == 0
+    whole = {f.relative_to(tmp_path / "p"): f.read_bytes() for f in (tmp_path / "p").rglob("*") if f.is_file()}
+    (tmp_path / "p").rename(part)
+    record = json.loads((part / "phantom.json").read_text())
+    del record["patients"]
+    for name in ("phantom.json", "cohort.md"):
+        (part / name).unlink()
+    shutil.rmtree(part / "synthetic-1-0001")
+    (part / ".lacuna-begun").mkdir()
+    (part / "unfinished.json").write_text(json.dumps({**record, "deformation": True}, indent=1) + "\n")
+    status, _, err = lacuna(capsys, "phantom", spec, "--out", tmp_path / "p")
+    assert status == 4 and "p.part: is what another cohort left unfinished" in err
+    (part / "unfinished.json").write_text(json.dumps(record, indent=1) + "\n")
+    status, _, err = lacuna(capsys, "phantom", spec, "--out", tmp_path / "p", "--workers", "2")
+    assert status == 0 and "1 of 2 patients done already" in err and not part.exists()
+    assert {f.relative_to(tmp_path / "p"): f.read_bytes() for f in (tmp_path / "p").rglob("*") if f.is_file()} == whole
+
+
+def test_phantom_stores_what_the_epoch_holds(tmp_path: Path, capsys):
+    spec = tmp_path / "spec.toml"
+    spec.write_text("[cohort]\npatients = 1\nspacing_mm = 4.0\ndays = [1, 30]\n")
+    assert lacuna(capsys, "phantom", spec, "--out", tmp_path / "p")[0] == 0
+    anatomy = SyntheticAnatomy(CohortSpec(patients=1, spacing_mm=4.0), 0)
+    for day in (1.0, 30.0):
+        epoch, folder = anatomy.epoch(day), tmp_path / f"p/{anatomy.id}/day{day:+08.2f}"
+        for name, volume in epoch.volumes.items():
+            step = 0.001 if name == "density" else 1.0
+            read = read_volume(folder / f"{name}.nii.gz", volume.quantity)
+            assert read.grid == epoch.grid and np.abs(read.data - volume.data).max() <= 0.501 * step
+        for name, structure in epoch.structures.items():
+            read = read_structure(folder / f"structures/{name}.nii.gz")
+            assert read.grid == epoch.grid and np.abs(read.occupancy - structure.on(epoch.grid)).max() <= 0.501 / 255
 
 
 def test_phantom_writes_the_deformation_as_other_tools_read_it(tmp_path: Path, capsys):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.study.execute import run_cases
+from planner.study.execute import run_tasks
 from planner.treatment.errors import InputError
 
 HERE = Path(__file__).resolve().parent
@@ -42,7 +42,7 @@ def work(errand, folder):
 def test_a_failing_and_a_dying_case_harm_no_other(tmp_path):
     errands = [Errand("a"), Errand("b", "fails"), Errand("c", "dies"), Errand("d"), Errand("e", "refuses"), Errand("f")]
     told = []
-    outcomes = run_cases(errands, tmp_path, 2, told.append, work)
+    outcomes = run_tasks(errands, tmp_path, 2, told.append, work)
     assert [outcome.case.id for outcome in outcomes] == list("abcdef")
     assert sorted(outcome.case.id for outcome in told) == list("abcdef")
     errors = {outcome.case.id: outcome.error for outcome in outcomes}
@@ -56,7 +56,7 @@ def test_a_failing_and_a_dying_case_harm_no_other(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_threads_are_shared_among_the_children(tmp_path, workers, monkeypatch):
     monkeypatch.setattr("planner.study.execute.cores", lambda: 6)
-    run_cases([Errand("a"), Errand("b")], tmp_path, workers, lambda outcome: None, work)
+    run_tasks([Errand("a"), Errand("b")], tmp_path, workers, lambda outcome: None, work)
     assert (tmp_path / "a").read_text() == str(6 // workers)
 
 
@@ -70,10 +70,10 @@ def started(folder, *errands):
             from pathlib import Path
             sys.path.insert(0, {str(HERE)!r})
             from test_study_execute import Errand, work
-            from planner.study.execute import run_cases
+            from planner.study.execute import run_tasks
             if __name__ == "__main__":
                 done = lambda outcome: print(outcome.case.id, flush=True)
-                run_cases({list(errands)!r}, Path({str(folder)!r}), 1, done, work)
+                run_tasks({list(errands)!r}, Path({str(folder)!r}), 1, done, work)
             """
         )
     )

@@ -97,14 +97,16 @@ def phantom(
     deformation: Annotated[
         bool, typer.Option("--deformation", help="Write the true motion of tissue from each day to the next.")
     ] = False,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Child processes; 0: one a processor.")] = 0,
 ) -> None:
     """Write synthetic patients as NIfTI.
 
     The table [cohort] takes the keys of a synthetic cohort, `seed`, and `days`: volumes and structures of each day.
+    Interrupted, the same command goes on from the patients that are finished.
     """
     from planner.cli.phantoms import write_cohort
 
-    write_cohort(spec, out, deformation)
+    write_cohort(spec, out, deformation, workers)
 
 
 def margin(

@@ -1,8 +1,9 @@
 """``lacuna phantom``: a cohort of synthetic patients as NIfTI files."""
 
 import json
-from dataclasses import fields
-from itertools import pairwise
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,11 +13,27 @@ from pydantic import Field, create_model
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.lesion import VOLUME_MEDIAN_CC
 from planner import __version__, library
-from planner.io.atomic import refuse_existing, whole_folder
-from planner.io.nifti import write_structure, write_volume
-from planner.io.nifti_file import write_displacement
+from planner.io.atomic import refuse_existing
+from planner.io.cohort_folder import RECORD, cohort_folder, write_patient
+from planner.study.execute import Outcome, cores, run_tasks
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
+
+SOME_PATIENTS_FAILED = 3
+
+
+@dataclass(frozen=True)
+class _Patient:
+    """One patient to be written, by a child process."""
+
+    spec: CohortSpec
+    number: int
+    days: tuple[float, ...]
+    deformation: bool
+
+    @property
+    def id(self) -> str:
+        return SyntheticAnatomy.name_of(self.spec, self.number)
 
 
 def _model() -> type[Frozen]:
@@ -28,20 +45,48 @@ def _model() -> type[Frozen]:
     return create_model("PhantomSpec", __base__=Frozen, cohort=(cohort, ...))
 
 
-def write_cohort(spec_file: Path, out: Path, deformation: bool = False) -> None:
+def write_cohort(spec_file: Path, out: Path, deformation: bool = False, workers: int = 0) -> None:
     """Write volumes and structures of every patient and day of a TOML file, whole or not at all.
+
+    Patients are written by child processes into ``OUT.part``, which becomes `out` when all are there: after an
+    interrupt the same call goes on from the patients that are finished.
 
     Parameters
     ----------
     spec_file, out : Path
     deformation : bool
         Whether the true motion of tissue from each day to the next is written too.
+    workers : int
+        Child processes; 0: one a processor.
 
     Raises
     ------
     InputError
         Naming the file and the key, or `out` if it exists.
     """
+    spec, table = _checked(spec_file)
+    refuse_existing(out)
+    record = {
+        "software": f"lacuna {__version__}",
+        "cohort": table.model_dump(mode="json"),
+        "deformation": deformation,
+    }
+    wanted = [_Patient(spec, number, table.days, deformation) for number in range(spec.patients)]
+    with cohort_folder(out, record) as folder:
+        left = [patient for patient in wanted if not (folder / patient.id).exists()]
+        outcomes = _run(left, len(wanted), folder, workers or cores())
+        for outcome in outcomes:
+            if outcome.error:
+                typer.echo(f"{outcome.case.id}: {outcome.error}", err=True)
+        if any(outcome.error for outcome in outcomes):
+            raise typer.Exit(SOME_PATIENTS_FAILED)
+        patients = [json.loads((folder / patient.id / RECORD).read_text(encoding="utf-8")) for patient in wanted]
+        (folder / "cohort.md").write_text(_table(patients), encoding="utf-8")
+        (folder / "phantom.json").write_text(json.dumps({**record, "patients": patients}, indent=1) + "\n", "utf-8")
+    typer.echo(f"{out}: {spec.patients} patients, days {', '.join(f'{d:g}' for d in table.days)}")
+
+
+def _checked(spec_file: Path) -> tuple[CohortSpec, Any]:
     given: Any = library.parse(_model(), library.read_toml(spec_file), spec_file)
     table = given.cohort
     try:
@@ -51,15 +96,31 @@ def write_cohort(spec_file: Path, out: Path, deformation: bool = False) -> None:
     for n, day in enumerate(table.days):
         if not -60 <= day <= 730:
             raise InputError(spec_file, f"cohort.days.{n}", f"must lie between -60 and 730, got {day:g}")
-    refuse_existing(out)
-    with whole_folder(out) as folder:
-        patients = [
-            _write_patient(SyntheticAnatomy(spec, k), table.days, folder, deformation) for k in range(spec.patients)
-        ]
-        (folder / "cohort.md").write_text(_table(patients), encoding="utf-8")
-        record = {"software": f"lacuna {__version__}", "cohort": table.model_dump(mode="json"), "patients": patients}
-        (folder / "phantom.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    typer.echo(f"{out}: {spec.patients} patients, days {', '.join(f'{d:g}' for d in table.days)}")
+    return spec, table
+
+
+def _run(left: Sequence[_Patient], total: int, folder: Path, workers: int) -> list[Outcome[_Patient]]:
+    done = total - len(left)
+    if done:
+        typer.echo(f"{done} of {total} patients done already", err=True)
+
+    def told(outcome: Outcome[_Patient]) -> None:
+        nonlocal done
+        done += 1
+        typer.echo(f"[{done}/{total}] {outcome.case.id}: {outcome.error or f'{outcome.wall_s:.1f} s'}", err=True)
+
+    try:
+        return run_tasks(left, folder, workers, told, _write) if left else []
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted: what is finished stays in {folder}; the same command goes on from there", err=True)
+        raise
+
+
+def _write(patient: _Patient, folder: str) -> float:
+    start = time.perf_counter()
+    anatomy = SyntheticAnatomy(patient.spec, patient.number)
+    write_patient(anatomy, patient.days, patient.deformation, Path(folder) / patient.id)
+    return time.perf_counter() - start
 
 
 def _table(patients: list[dict[str, Any]]) -> str:
@@ -82,35 +143,3 @@ def _table(patients: list[dict[str, Any]]) -> str:
         f"\nTumours: drawn about {VOLUME_MEDIAN_CC.value:g} cc ({VOLUME_MEDIAN_CC.source}) unless the specification "
     )
     return text + "says otherwise. How cavities change beside each published series: `lacuna cavity`.\n"
-
-
-def _write_patient(
-    anatomy: SyntheticAnatomy, days: tuple[float, ...], folder: Path, deformation: bool
-) -> dict[str, Any]:
-    epochs = []
-    for day in days:
-        typer.echo(f"{anatomy.id}: day {day:g}", err=True)
-        epoch = anatomy.epoch(day)
-        name = f"{anatomy.id}/day{day:+08.2f}"
-        (folder / name / "structures").mkdir(parents=True)
-        for key, volume in epoch.volumes.items():
-            write_volume(folder / name / f"{key}.nii.gz", volume)
-        for key, structure in epoch.structures.items():
-            write_structure(folder / name / "structures" / f"{key}.nii.gz", structure, epoch.grid)
-        if epoch.place_error_mm is not None:
-            write_displacement(folder / name / "place_error.nii.gz", epoch.grid, epoch.place_error_mm)
-        volumes = {key: round(structure.volume_cc, 4) for key, structure in epoch.structures.items()}
-        epochs.append({"day": day, "folder": name, "volume_cc": volumes})
-    record = {"id": anatomy.id, "facts": anatomy.facts, "epochs": epochs}
-    return {**record, "deformations": _write_flow(anatomy, days, folder)} if deformation else record
-
-
-def _write_flow(anatomy: SyntheticAnatomy, days: tuple[float, ...], folder: Path) -> list[dict[str, Any]]:
-    """Write where the tissue of each day lies on the next, on the voxels in which it can move."""
-    written = []
-    window = anatomy.flow.window(anatomy.grid)
-    for start, end in pairwise(days):
-        name = f"{anatomy.id}/deformation_day{start:+08.2f}_to_day{end:+08.2f}.nii.gz"
-        write_displacement(folder / name, window, anatomy.flow.displacement(start, end, window))
-        written.append({"from_day": start, "to_day": end, "file": name})
-    return written

@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from planner.study.batch import Batch
+    from planner.study.case import Case
     from planner.study.execute import Outcome
     from planner.study.spec import Study
 
@@ -106,7 +107,7 @@ class _Watch:
     def __exit__(self, *exception: object) -> None:
         self.bar.stop()
 
-    def finished(self, outcome: "Outcome") -> None:
+    def finished(self, outcome: "Outcome[Case]") -> None:
         """Tell that a case ended."""
         self.done += 1
         self.bar.advance(self.task)

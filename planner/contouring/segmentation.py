@@ -1,10 +1,13 @@
 """Automatic segmentation of a resection cavity from a point inside it, blind to anything but the images.
 
-Fluid is what looks like the seed; a level set with curvature grows over it and does not follow it into sulci; the edge
-is then placed between the voxels, where the signal is half-way from what is inside to the wall beside it.
+Fluid is what looks like the seed. Soon after surgery air lies before it and settled blood behind it, for patients lie
+on their backs; both are looked for where a level bounds the fluid. A level set with curvature grows over the three and
+does not follow them into sulci; the edge is then placed between the voxels, where the signal is half-way from what is
+inside to the wall beside it.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK
@@ -22,6 +25,13 @@ REACH_MM = 45.0
 _SEED_MM = 3.0
 # Signal of the brain: the median within this distance of the seed, without what is darker than a quarter of it.
 _BRAIN_MM, _DARK = 35.0, 0.25
+# Settled blood of the first week is darker than this share of the brain in T2 (deoxyhaemoglobin, then methaemoglobin in
+# cells: Bradley 1993, recalled); in T1 it is not as dark as bone.
+_BLOOD_T2, _BLOOD_T1 = 0.6, 0.4
+# Signals alike within half of this many standard deviations of the noise are those of one layer of blood.
+_BLOOD_NOISE = 8.0
+# What lies before and behind a level is this far apart; a level is at least this wide.
+_LEVEL_MM, _LEVEL_MM2 = 3.0, 30.0
 # Images in which fluid and brain differ by fewer standard deviations of the noise tell nothing.
 _LEAST_CONTRAST = 4.0
 # Necks thinner than twice this are cut before the level set starts.
@@ -29,6 +39,8 @@ _NECK_MM = 2.0
 _CURVATURE, _STEPS = 0.6, 60
 # The signals inside and of the wall are means over these distances from the edge and, along it, over this width.
 _INSIDE_MM, _WALL_MM, _ALONG_MM = (1.5, 6.0), (0.7, 2.3), 2.5
+# Along y, contents are alike over a distance that is shorter by this factor.
+_LAYERED = 3.0
 # The edge is looked for this far inside and outside of the level set, twice.
 _BAND_MM, _ROUNDS = (2.5, 1.6), 2
 
@@ -53,7 +65,9 @@ def segment_cavity(images: Sequence[Volume], seed_mm: Sequence[float], name: str
     grid, seed, cut = _window(images[0].grid, seed_mm)
     data = [image.on(grid).data for image in images]
     noise = [_noise(array) for array in data]
-    likeness = _likeness(data, noise, _distance(grid, seed_mm))
+    look = _Look(data, noise, _brain(data, grid, seed_mm))
+    likeness = _likeness(look, _distance(grid, seed_mm))
+    _add_layers(likeness, look, seed, grid)
     inside = _grown(likeness, seed, grid, cut)
     grid, view = _close(grid, inside)
     data, inside = [array[view] for array in data], inside[view]
@@ -102,20 +116,72 @@ def _noise(data: np.ndarray) -> float:
     return float(1.4826 * np.median(wrinkle) / np.sqrt(6.0)) if wrinkle.size else 1.0
 
 
-def _likeness(data: Sequence[np.ndarray], noise: Sequence[float], distance: np.ndarray) -> np.ndarray:
-    """Return how much each voxel looks like the fluid (1) or the brain (0) in all images; air counts as fluid."""
-    alike, dark = [], []
-    for array, sigma in zip(data, noise, strict=True):
+def _brain(data: Sequence[np.ndarray], grid: Grid, seed_mm: Sequence[float]) -> list[float]:
+    """Return the signal of the brain about the seed in each image."""
+    near = [array[_distance(grid, seed_mm) <= _BRAIN_MM] for array in data]
+    return [float(np.median(array[array > _DARK * np.percentile(array, 90)])) for array in near]
+
+
+class _Look(NamedTuple):
+    """What the window shows: images, the standard deviation of their noise, and the signal of the brain in each."""
+
+    data: Sequence[np.ndarray]
+    noise: Sequence[float]
+    brain: Sequence[float]
+
+
+def _likeness(look: _Look, distance: np.ndarray) -> np.ndarray:
+    """Return how much each voxel looks like the fluid (1) or the brain (0) in all images."""
+    alike = []
+    for array, sigma, brain in zip(*look, strict=True):
         fluid = float(np.median(array[distance <= max(_SEED_MM, float(distance.min()))]))
-        near = array[distance <= _BRAIN_MM]
-        brain = float(np.median(near[near > _DARK * np.percentile(near, 90)]))
-        dark.append(np.clip(1.0 - array / (2.0 * _DARK * brain), -1.0, 1.0))
         if abs(fluid - brain) >= _LEAST_CONTRAST * sigma:
             alike.append(np.clip((array - brain) / (fluid - brain), -1.0, 2.0))
     if not alike:
         raise PlanningError("the seed does not stand out of the brain in any image: is it inside the cavity's fluid?")
-    # Air, which is dark in every image, lies in cavities soon after surgery.
-    return np.maximum(np.minimum.reduce(alike), np.minimum.reduce(dark)).astype(np.float32)
+    return np.minimum.reduce(alike).astype(np.float32)
+
+
+def _add_layers(likeness: np.ndarray, look: _Look, seed: tuple[int, int, int], grid: Grid) -> None:
+    """Let air before the fluid and blood behind it look like fluid, in place, where a level tells of them."""
+    fluid = _component(_opened(likeness >= 0.5, grid.spacing_mm), seed)
+    if fluid is None:
+        return
+    depth = int(np.ceil(_LEVEL_MM / grid.spacing_mm[1]))
+    least = _LEVEL_MM2 / (grid.spacing_mm[0] * grid.spacing_mm[2])
+    air = np.minimum.reduce([1.0 - array / (2.0 * _DARK * b) for array, b in zip(look.data, look.brain, strict=True)])
+    level = _level(air >= 0.5, fluid, depth, least)
+    if level is not None:
+        _join(likeness, air, slice(0, level + 1), (level, level + depth))
+    if len(look.data) < 2:
+        return
+    dark = (look.data[1] < _BLOOD_T2 * look.brain[1]) & (look.data[0] > _BLOOD_T1 * look.brain[0])
+    level = _level(fluid, dark, depth, least)
+    if level is not None:
+        top = fluid[:, level] & dark[:, level + depth]
+        blood = _alike(look, [float(np.median(array[:, level + depth][top])) for array in look.data])
+        _join(likeness, blood, slice(level + depth, None), (level, level + depth))
+
+
+def _alike(look: _Look, signals: Sequence[float]) -> np.ndarray:
+    """Return how much each voxel looks like these signals (1): half-way to the brain, or beyond the noise, 0.5."""
+    room = [max(abs(b - s), _BLOOD_NOISE * n) for b, s, n in zip(look.brain, signals, look.noise, strict=True)]
+    return np.minimum.reduce([1.0 - np.abs(a - s) / r for a, s, r in zip(look.data, signals, room, strict=True)])
+
+
+def _level(front: np.ndarray, behind: np.ndarray, depth: int, least: float) -> int | None:
+    """Return the last plane along y of what lies in front, where most columns change to what lies behind."""
+    count = (front[:, :-depth] & behind[:, depth:]).sum(axis=(0, 2))
+    best = int(np.argmax(count))
+    return best if count[best] >= least else None
+
+
+def _join(likeness: np.ndarray, layer: np.ndarray, where: slice, planes: tuple[int, int]) -> None:
+    """Add a layer to what looks like fluid, in place, and close the planes of mixed voxels between the two."""
+    likeness[:, where] = np.maximum(likeness[:, where], np.clip(layer[:, where], -1.0, 1.0))
+    first, last = planes
+    between = np.minimum(likeness[:, [first]], likeness[:, [last]])
+    likeness[:, first + 1 : last] = np.maximum(likeness[:, first + 1 : last], between)
 
 
 def _grown(likeness: np.ndarray, seed: tuple[int, int, int], grid: Grid, cut: tuple[bool, ...]) -> np.ndarray:
@@ -167,10 +233,13 @@ def _edge(
     height = ndimage.distance_transform_edt(~inside, sampling=spacing_mm)
     within = (depth > _INSIDE_MM[0]) & (depth < _INSIDE_MM[1])
     wall = (height > _WALL_MM[0]) & (height < _WALL_MM[1])
+    # Air, fluid and blood lie in layers: what is inside is told by its own layer, along which y is far.
+    apart = [1.0, _LAYERED, 1.0] * np.asarray(spacing_mm)
+    own = tuple(ndimage.distance_transform_edt(~within, apart, return_distances=False, return_indices=True))
     share, weight = np.zeros(inside.shape, np.float32), np.full(inside.shape, 1e-9, np.float32)
     for array, sigma in zip(data, noise, strict=True):
         beside = _mean(array, wall, spacing_mm)
-        step = _mean(array, within, spacing_mm) - beside
+        step = _mean(array, within, apart)[own] - beside
         told = (step / np.float32(sigma)) ** 2
         share += told * np.clip((array - beside) / np.where(np.abs(step) < 1e-3 * sigma, np.inf, step), -0.5, 1.5)
         weight += told

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from planner.treatment.errors import InputError
 
+TEMPORARY = ".lacuna-"
+"""How the names of files and folders begin that were not finished."""
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -24,7 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise InputError(path, "", "cannot be written: it is a folder")
     try:
-        handle, name = tempfile.mkstemp(prefix=".lacuna-", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
     except OSError as error:
         raise InputError(path, "", f"cannot be written: {error.strerror}") from None
     os.close(handle)
@@ -61,7 +64,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     refuse_existing(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".lacuna-", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
     except OSError as error:
         raise InputError(path, "", f"cannot be written: {error.strerror}") from None
     try:

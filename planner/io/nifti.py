@@ -15,6 +15,8 @@ from planner.treatment.errors import InputError
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
 # Masks that were resampled elsewhere overshoot 0 and 1 by rounding.
 _ROUNDING = 1e-4
+# Stored occupancy of a full voxel.
+_FULL = 255.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,22 +104,46 @@ def read_structure(
     return structure
 
 
-def write_volume(path: Path, volume: Volume) -> None:
+def write_volume(path: Path, volume: Volume, step: float | None = None) -> None:
     """Write a volume as NIfTI, whole or not at all; MR signals that are small integers are stored as int16.
+
+    Parameters
+    ----------
+    path : Path
+    volume : Volume
+    step : float, optional
+        Values are rounded to multiples of it, which are stored as int16.
 
     Raises
     ------
     InputError
         If the name does not end in .nii or .nii.gz, or cannot be written.
+    ValueError
+        If a value is too large for the step.
     """
     data = volume.data
+    if step is not None:
+        largest = max(float(data.max()), -float(data.min()))
+        if largest > 32767 * step:
+            raise ValueError(f"{path.name}: values up to {largest:g} are too large for steps of {step:g}")
+        nifti_file.write(path, volume.grid, np.rint(data / np.float32(step)).astype(np.int16), step)
+        return
     if volume.quantity == Quantity.MR_SIGNAL and np.abs(data).max() < 32767 and np.array_equal(data, np.rint(data)):
         data = data.astype(np.int16)
     nifti_file.write(path, volume.grid, data)
 
 
-def write_structure(path: Path, structure: Structure, grid: Grid | None = None) -> None:
+def write_structure(path: Path, structure: Structure, grid: Grid | None = None, *, compact: bool = False) -> None:
     """Write the occupancy of a structure as float32 NIfTI, on `grid` or on its own.
+
+    Parameters
+    ----------
+    path : Path
+    structure : Structure
+    grid : Grid, optional
+    compact : bool
+        Occupancies are rounded to multiples of 1/255, which are stored as uint8. A margin of 1 to 10 mm then differs by
+        0.02 % of its volume on cubic voxels and 0.05 % on 1 x 1 x 2 mm.
 
     Raises
     ------
@@ -125,7 +151,22 @@ def write_structure(path: Path, structure: Structure, grid: Grid | None = None) 
         As `write_volume`.
     """
     on = grid or structure.grid
-    nifti_file.write(path, on, structure.on(on))
+    if compact:
+        nifti_file.write(path, on, _steps(structure, on), 1.0 / _FULL)
+    else:
+        nifti_file.write(path, on, structure.on(on))
+
+
+def _steps(structure: Structure, grid: Grid) -> np.ndarray:
+    """Return the occupancy on a grid as multiples of 1/255, rounded where the structure is and nowhere else."""
+    part = structure.cropped()
+    offset = part.grid.offset_in(grid)
+    if offset is None or min(offset) < 0 or np.any(np.add(offset, part.grid.shape) > grid.shape):
+        return np.rint(structure.on(grid) * np.float32(_FULL)).astype(np.uint8)
+    steps = np.zeros(grid.shape, np.uint8, order="F")
+    view = tuple(slice(o, o + n) for o, n in zip(offset, part.grid.shape, strict=True))
+    steps[view] = np.rint(part.occupancy * np.float32(_FULL))
+    return steps
 
 
 def _lattice(path: Path) -> nifti_file.Lattice3D:

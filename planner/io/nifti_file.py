@@ -48,7 +48,9 @@ def _record(kind: int, size: int) -> np.dtype:
 
 
 _NIFTI1, _NIFTI2 = _record(1, 348), _record(2, 540)
+_INTEGERS = (np.uint8, np.int16)
 _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+_CODES = {np.dtype(_TYPES[code]): code for code in (2, 4, 16)}
 _DISPLACEMENT = 1006
 _MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -212,18 +214,26 @@ def _voxels(stream: IO[bytes], layout: tuple[Any, str, tuple[int, int, int]], pa
     return (values * slope + intercept).astype(np.float32)
 
 
-def write(path: Path, grid: Grid, data: np.ndarray) -> None:
+def write(path: Path, grid: Grid, data: np.ndarray, slope: float = 1.0) -> None:
     """Write an image on an axis-aligned LPS grid, whole or not at all; ``.nii`` or ``.nii.gz``.
 
     Integers keep their type; everything else is float32. qform and sform are both set (code 1), in RAS as the format
     wants it.
+
+    Parameters
+    ----------
+    path : Path
+    grid : Grid
+    data : ndarray, shape ``grid.shape``
+    slope : float
+        What one unit of `data` is worth (``scl_slope``).
 
     Raises
     ------
     InputError
         If the name has another ending or the folder cannot be written.
     """
-    _write(path, grid, data if data.dtype in (np.uint8, np.int16) else data.astype(np.float32, copy=False))
+    _write(path, grid, data if data.dtype in _INTEGERS else data.astype(np.float32, copy=False), slope)
 
 
 def write_displacement(path: Path, grid: Grid, shift: np.ndarray) -> None:
@@ -237,10 +247,10 @@ def write_displacement(path: Path, grid: Grid, shift: np.ndarray) -> None:
         As `write`.
     """
     ras = shift * np.array([-1.0, -1.0, 1.0], np.float32)[:, None, None, None]
-    _write(path, grid, np.moveaxis(ras, 0, -1)[:, :, :, None, :].astype(np.float32, copy=False))
+    _write(path, grid, np.moveaxis(ras, 0, -1)[:, :, :, None, :].astype(np.float32, copy=False), 1.0)
 
 
-def _write(path: Path, grid: Grid, values: np.ndarray) -> None:
+def _write(path: Path, grid: Grid, values: np.ndarray, slope: float) -> None:
     if not path.name.endswith((".nii", ".nii.gz")):
         raise InputError(path, "", "images are written as NIfTI: the name must end in .nii.gz or .nii")
     header = np.zeros((), _NIFTI1.newbyteorder("<"))
@@ -248,23 +258,23 @@ def _write(path: Path, grid: Grid, values: np.ndarray) -> None:
     header["dim"] = [values.ndim, *values.shape, *(1,) * (7 - values.ndim)]
     header["pixdim"] = [1, *grid.spacing_mm, 0, 0, 0, 0]
     header["intent_code"] = _DISPLACEMENT if values.ndim == 5 else 0
-    header["datatype"] = {np.dtype(np.uint8): 2, np.dtype(np.int16): 4, np.dtype(np.float32): 16}[values.dtype]
+    header["datatype"] = _CODES[values.dtype]
     header["bitpix"] = values.dtype.itemsize * 8
-    header["scl_slope"], header["xyzt_units"], header["descrip"] = 1, 2, b"lacuna"
+    header["scl_slope"], header["xyzt_units"], header["descrip"] = slope, 2, b"lacuna"
     header["qform_code"] = header["sform_code"] = 1
     affine = _LPS_FROM_RAS @ grid.affine
     header["srow"] = affine[:3]
     header["quatern"], header["qoffset"] = [0, 0, 1], affine[:3, 3]  # half a turn about z: LPS axes seen in RAS
+    start = header.tobytes() + b"\0\0\0\0"
+    voxels = np.ascontiguousarray(values.T, values.dtype.newbyteorder("<")).data.cast("B")  # the first index is fastest
     with whole_file(path) as temporary, temporary.open("wb") as file:
         if path.name.endswith(".gz"):
-            # No time and no name inside, so that equal images are equal files.
-            with gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=4, mtime=0) as packed:
-                _write_all(cast(IO[bytes], packed), header, values)
+            # A gzip header without time and name, so that equal images are equal files. Only runs of one value are
+            # looked for: masks have nothing else, and noise repeats nothing.
+            packing = zlib.compressobj(1, zlib.DEFLATED, 16 + zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+            for part in (start, voxels):
+                file.write(packing.compress(part))
+            file.write(packing.flush())
         else:
-            _write_all(file, header, values)
-
-
-def _write_all(stream: IO[bytes], header: np.ndarray, values: np.ndarray) -> None:
-    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
-    stream.write(header.tobytes() + b"\0\0\0\0")
-    stream.write(little.tobytes(order="F"))
+            file.write(start)
+            file.write(voxels)

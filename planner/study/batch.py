@@ -41,11 +41,11 @@ class Batch:
 
     folder: Path
     skipped: int
-    outcomes: list[Outcome]
+    outcomes: list[Outcome[Case]]
     records: pd.DataFrame
 
     @property
-    def failed(self) -> list[Outcome]:
+    def failed(self) -> list[Outcome[Case]]:
         """Cases that failed now."""
         return [outcome for outcome in self.outcomes if outcome.error]
 
@@ -71,7 +71,7 @@ def run_study(
     study: Study,
     folder: Path,
     workers: int,
-    finished: Callable[[Outcome], None],
+    finished: Callable[[Outcome[Case]], None],
     only: Sequence[str] = (),
 ) -> Batch:
     """Run the cases that are not finished yet, then collect.

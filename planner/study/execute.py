@@ -1,4 +1,4 @@
-"""Run the cases of a study: each in a child process that may fail or die without harm to the others."""
+"""Run the cases of a study, or other tasks: each in a child process that may fail or die without harm to the others."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 from numba.core import config
 from pebble import ProcessExpired, ProcessPool
@@ -20,20 +21,30 @@ from planner.study.compute import run_case
 from planner.study.store import write_case
 
 
+class Task(Protocol):
+    """What a child process is to do, told by a name of its own."""
+
+    @property
+    def id(self) -> str: ...  # noqa: D102
+
+
+AnyTask = TypeVar("AnyTask", bound=Task)
+
+
 @dataclass(frozen=True)
-class Outcome:
-    """How one case ended.
+class Outcome(Generic[AnyTask]):
+    """How one case, or another task, ended.
 
     Attributes
     ----------
-    case : Case
+    case : Task
     wall_s : float
         0 if it failed.
     error : str
         Empty if it is finished and in the store.
     """
 
-    case: Case
+    case: AnyTask
     wall_s: float
     error: str = ""
 
@@ -65,46 +76,50 @@ def _compiled_mark() -> Path:
 
 
 def run_cases(
-    cases: Sequence[Case],
+    cases: Sequence[Case], folder: Path, workers: int, finished: Callable[[Outcome[Case]], None]
+) -> list[Outcome[Case]]:
+    """Run cases in child processes and put them into the store as they finish: see `run_tasks`."""
+    return run_tasks(cases, folder, workers, finished, run_and_store)
+
+
+def run_tasks(
+    tasks: Sequence[AnyTask],
     folder: Path,
     workers: int,
-    finished: Callable[[Outcome], None],
-    work: Callable[[Case, str], float] | None = None,
-) -> list[Outcome]:
-    """Run cases in child processes and put them into the store as they finish.
+    finished: Callable[[Outcome[AnyTask]], None],
+    work: Callable[[AnyTask, str], float],
+) -> list[Outcome[AnyTask]]:
+    """Do tasks in child processes, each of which leaves what it made in the folder.
 
     Parameters
     ----------
-    cases : sequence of Case
+    tasks : sequence of Task
     folder : Path
-        Of the study.
     workers : int
         Child processes at a time; the processors are shared among their threads.
     finished : callable
         Is told every outcome as it comes.
-    work : callable, optional
-        What a child does with a case and the folder: by default it runs and stores the case, and returns its wall time.
+    work : callable
+        What a child does with a task and the folder; it returns its wall time. A function of a module.
 
     Returns
     -------
     list of Outcome
-        In the order of `cases`.
+        In the order of `tasks`.
 
     Raises
     ------
     KeyboardInterrupt
-        After the children were stopped; finished cases stay in the store.
+        After the children were stopped; what is finished stays in the folder.
     """
-    workers = max(1, min(workers, len(cases)))
+    workers = max(1, min(workers, len(tasks)))
     threads = max(1, cores() // workers)
     pool = ProcessPool(
         max_workers=workers, context=get_context("spawn"), initializer=_prepare_child, initargs=[threads]
     )
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome[AnyTask]] = {}
     try:
-        running: dict[Future, Case] = {
-            pool.schedule(_tried, args=[work or run_and_store, case, str(folder)]): case for case in cases
-        }
+        running: dict[Future, AnyTask] = {pool.schedule(_tried, args=[work, task, str(folder)]): task for task in tasks}
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 outcome = _outcome(running.pop(future), future)
@@ -116,7 +131,7 @@ def run_cases(
         raise
     finally:
         pool.join()
-    return [outcomes[case.id] for case in cases]
+    return [outcomes[task.id] for task in tasks]
 
 
 def _prepare_child(threads: int) -> None:
@@ -142,18 +157,18 @@ def run_and_store(case: Case, folder: str) -> float:
     return wall_s
 
 
-def _tried(work: Callable[[Case, str], float], case: Case, folder: str) -> Outcome:
-    """Return how a case ended, in the child: errors travel as text, for not every exception can be pickled."""
+def _tried(work: Callable[[AnyTask, str], float], task: AnyTask, folder: str) -> Outcome[AnyTask]:
+    """Return how a task ended, in the child: errors travel as text, for not every exception can be pickled."""
     try:
-        return Outcome(case, work(case, folder))
-    except Exception as error:  # a case may fail in any way: the others go on, and the manifest tells
-        return Outcome(case, 0.0, f"{type(error).__name__}: {error}")
+        return Outcome(task, work(task, folder))
+    except Exception as error:  # a task may fail in any way: the others go on, and the manifest tells
+        return Outcome(task, 0.0, f"{type(error).__name__}: {error}")
 
 
-def _outcome(case: Case, future: Future) -> Outcome:
+def _outcome(task: AnyTask, future: Future) -> Outcome[AnyTask]:
     try:
-        return replace(future.result(), case=case)
+        return replace(future.result(), case=task)
     except ProcessExpired as error:
-        return Outcome(case, 0.0, f"the process of this case died (exit code {error.exitcode})")
+        return Outcome(task, 0.0, f"the process of this case died (exit code {error.exitcode})")
     except Exception as error:  # of the pool itself
-        return Outcome(case, 0.0, f"{type(error).__name__}: {error}")
+        return Outcome(task, 0.0, f"{type(error).__name__}: {error}")
