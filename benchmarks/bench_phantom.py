@@ -1,4 +1,4 @@
-"""Synthetic patients: time of the background, of an epoch and of an MR volume, beside SciPy on as many voxels.
+"""Synthetic patients: time of the background, an epoch, an MR volume and of writing, beside SciPy on as many voxels.
 
 The peer is a Gaussian filter of one volume of the same size (sigma 1 voxel): ratios to it do not depend on the machine.
 """
@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.head import painted
+from planner.io.cohort_folder import write_patient
 
 SPEC = CohortSpec(patients=2, spacing_mm=1.5)
 
@@ -38,3 +39,8 @@ def test_epoch_one_mr_volume(benchmark, patient):
 
 def test_epoch_all_mr_volumes(benchmark, patient):
     benchmark.pedantic(patient.epoch, (20.0,), rounds=5)
+
+
+def test_write_a_patient_of_one_day(benchmark, patient, tmp_path):
+    folders = (tmp_path / str(number) for number in range(9))
+    benchmark.pedantic(write_patient, setup=lambda: ((patient, (20.0,), False, next(folders)), {}), rounds=3)

@@ -175,14 +175,8 @@ class SurgicalCourse:
         return self.volume_cc(day) * (self.taken if day < 0 else 1.0)
 
     def residual_volume_cc(self, day: float) -> float:
-        """Return the volume, cm3, of residual tumour: 0 before surgery and after a complete resection.
-
-        Growth is exponential as long as the tumour is small against the largest volume (logistic).
-        """
-        if day < 0 or self.residual_cc <= 0:
-            return 0.0
-        largest = RESIDUAL_LIMIT_CC.value
-        return largest / (1.0 + (largest / self.residual_cc - 1.0) * 2.0 ** (-day / self.doubling_day))
+        """Return the volume, cm3, of residual tumour: 0 before surgery and after a complete resection."""
+        return 0.0 if day < 0 else regrown_cc(self.residual_cc, day, self.doubling_day)
 
     def centre_mm(self, day: float) -> np.ndarray:
         """Return the centre, shape (3,), of the tumour or the cavity."""
@@ -226,6 +220,17 @@ class SurgicalCourse:
     def settled(self, day: float) -> float:
         """Return how far brain shift has relaxed on `day`, 0 to 1."""
         return 1.0 - float(np.exp(-max(day, 0.0) / SETTLING_DAY.value))
+
+
+def regrown_cc(initial_cc: float, days: float, doubling_day: float) -> float:
+    """Return the volume, cm3, of residual tumour after (or, negative, before) some days; nothing does not grow.
+
+    Growth is exponential as long as the tumour is small against the largest volume (logistic).
+    """
+    if initial_cc <= 0:
+        return 0.0
+    largest = RESIDUAL_LIMIT_CC.value
+    return largest / (1.0 + (largest / initial_cc - 1.0) * 2.0 ** (-days / doubling_day))
 
 
 def _draw_nodules(rng: np.random.Generator, entry: np.ndarray) -> tuple[Nodule, ...]:

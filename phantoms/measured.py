@@ -5,13 +5,13 @@ law, corrected to what was measured; the form is that of the measured walls, int
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 
 from phantoms.cavity import solve
-from phantoms.course import SurgicalCourse
+from phantoms.course import AIR_DECAY_DAY, SurgicalCourse, regrown_cc
 from phantoms.distance import distance_field, occupancy_of
 from phantoms.flow import REACH_MM, Carried, TissueFlow
 from phantoms.grid import Triple
@@ -21,6 +21,7 @@ from phantoms.patient import Epoch, Patient
 from phantoms.rays import RayForm, deepest_mm, equal_volume
 from phantoms.resection import Resection
 from phantoms.structure import Structure
+from phantoms.volume import Volume
 
 # An image made within this many days of the day that is asked for is the truth of that day.
 SAME_DAY = 0.5
@@ -74,11 +75,13 @@ class MeasuredCourse(SurgicalCourse):
         return drawn(day) * float(np.exp(np.interp(day, [wall.day for wall in walls], off)))
 
     def residual_volume_cc(self, day: float) -> float:
-        """Return the residual tumour, interpolated between the days on which it was contoured: real nodules."""
+        """Return the residual tumour: interpolated between the days on which it was contoured, regrowing beyond."""
         after = self._of_side(0.0)
         if day < 0 or not after:
             return 0.0
-        return float(np.interp(day, [wall.day for wall in after], [wall.residual_cc for wall in after]))
+        days = [wall.day for wall in after]
+        known = float(np.interp(day, days, [wall.residual_cc for wall in after]))
+        return regrown_cc(known, day - float(np.clip(day, days[0], days[-1])), self.doubling_day)
 
     def centre_mm(self, day: float) -> np.ndarray:
         """Return the centre of all walls: a point inside each."""
@@ -104,7 +107,8 @@ class MeasuredAnatomy:
 
     On a day that was imaged the truth is that epoch. On another it is the nearest epoch of the same side of surgery,
     its tissue and its cavity moved by the true deformation of the course; if there is none, the nearest of the other
-    side with tumour or cavity painted in. Real residual tumour moves with the tissue about it and does not grow.
+    side with tumour or cavity painted in. Real residual tumour moves with the tissue about it and regrows into it, as
+    bright as it was; contoured air in the cavity gives way to fluid. What else the cavity holds looks as it did.
 
     Attributes
     ----------
@@ -142,11 +146,29 @@ class MeasuredAnatomy:
         for name, volume in volumes.items():
             data = volume.data.copy()
             carried.carry(data)
-            volumes[name] = type(volume)(volume.grid, data, volume.quantity)
+            volumes[name] = Volume(volume.grid, data, volume.quantity)
         moved = {n: s if n in AT_REST else carried.structure(s) for n, s in near.structures.items()}
         body = "tumour" if day < 0 else "cavity"
         moved[body] = _sized(moved[body], self.course.volume_cc(day))
-        return Epoch(day, volumes, moved)
+        aged = self._aged(moved, day, near.day)
+        for name, volume in volumes.items():
+            volumes[name] = _seen(volume, moved, aged)
+        return Epoch(day, volumes, moved | aged)
+
+    def _aged(self, moved: Mapping[str, Structure], day: float, from_day: float) -> dict[str, Structure]:
+        """Return residual tumour and air as large as they are on `day`, of those that were contoured on `from_day`.
+
+        Air on earlier days is left as it was seen.
+        """
+        aged = {}
+        if day >= 0 and "residual" in moved:
+            grown = _sized(moved["residual"], self.course.residual_volume_cc(day))
+            free = 1.0 - moved["cavity"].on(grown.grid)
+            aged["residual"] = replace(grown, occupancy=np.minimum(grown.occupancy, free))
+        if day >= 0 and "air" in moved:
+            kept = float(np.exp(-max(day - from_day, 0.0) / AIR_DECAY_DAY.value))
+            aged["air"] = _sized(moved["air"], kept * moved["air"].volume_cc, REACH_MM.value / 2)
+        return aged
 
 
 def measured(patient: Patient, seed: int) -> MeasuredAnatomy:
@@ -178,17 +200,34 @@ def measured(patient: Patient, seed: int) -> MeasuredAnatomy:
     return MeasuredAnatomy(tuple(patient.epochs), through, patient.id, _facts(patient, through), seed)
 
 
-def _sized(body: Structure, volume_cc: float) -> Structure:
-    """Return a body with its surface moved along its normal until it holds a volume.
+def _seen(volume: Volume, before: Mapping[str, Structure], after: Mapping[str, Structure]) -> Volume:
+    """Return a volume with new tumour as bright as the old, and fluid where air was: each by its own mean."""
+    data = volume.data.copy()
+    if "residual" in after:
+        old, new = (parts["residual"].on(volume.grid) for parts in (before, after))
+        data += np.maximum(new - old, 0.0) * (_mean(volume.data, old) - data)
+    if "air" in after:
+        old, new = (parts["air"].on(volume.grid) for parts in (before, after))
+        fluid = np.maximum(before["cavity"].on(volume.grid) - np.maximum(old, new), 0.0)
+        data += np.maximum(old - new, 0.0) * (_mean(volume.data, fluid) - data)
+    return Volume(volume.grid, data, volume.quantity)
+
+
+def _mean(data: np.ndarray, weight: np.ndarray) -> np.float32:
+    return np.float32((data * weight).sum(dtype=np.float64) / max(float(weight.sum(dtype=np.float64)), 1e-9))
+
+
+def _sized(body: Structure, volume_cc: float, reach_mm: float = _SIZING_MM) -> Structure:
+    """Return a body with its surface moved along its normal until it holds a volume; as it is where that is too far.
 
     Partly filled voxels carried along widen as a cavity shrinks: a fraction of a voxel makes up for that.
     """
-    field = distance_field(body, _SIZING_MM)
+    field = distance_field(body, reach_mm)
 
     def volume_of(level: float) -> float:
         return float(occupancy_of(field, level).sum(dtype=np.float64)) * field.grid.voxel_cc
 
-    level = solve(volume_of, volume_cc, (-_SIZING_MM, _SIZING_MM))
+    level = solve(volume_of, volume_cc, (-reach_mm, reach_mm))
     if level is None:
         return body
     return Structure(body.name, body.role, field.grid, occupancy_of(field, level)).cropped(1)
@@ -226,4 +265,6 @@ def _facts(patient: Patient, course: MeasuredCourse) -> dict[str, float | str]:
         "cavity_initial_cc": course.volume_cc(0.0),
         "cavity_day20_cc": course.volume_cc(20.0),
     }
+    if any(wall.residual_cc > 0 for wall in course.walls):
+        told["residual_doubling_day"] = course.doubling_day
     return {**told, "tumour_volume_cc": before[-1].volume_cc} if before else told

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
+from phantoms.course import AIR_DECAY_DAY
 from phantoms.grid import Grid
 from phantoms.measured import MeasuredAnatomy, measured
 from phantoms.patient import Epoch, Patient
 from phantoms.rays import COLUMNS, ROWS, RayForm, deepest_mm, directions, equal_volume
 from phantoms.shapes import Ellipsoid, structure_of
 from phantoms.structure import Role, Structure
+from phantoms.volume import Quantity, Volume
 
 SPACING = 2.0
 CENTRE = (12.0, -7.0, 30.0)
@@ -122,6 +124,30 @@ def test_residual_tumour_is_what_was_contoured(epochs: tuple[Epoch, ...]) -> Non
     assert course.residual_volume_cc(1.0) == pytest.approx(nodule.volume_cc)
     assert course.residual_volume_cc(11.5) == pytest.approx((nodule.volume_cc + last) / 2)
     assert course.residual_volume_cc(-1.0) == 0.0
+
+
+def test_residual_tumour_regrows_and_air_goes_on_days_without_image(epochs: tuple[Epoch, ...]) -> None:
+    first = epochs[0]
+    cavity, grid = first.structures["cavity"], first.grid
+    beside = cavity.centroid_mm + np.array([0.0, 0.0, float(np.ptp(cavity.cropped().grid.axes_mm()[2])) / 2 + 3.0])
+    ball = structure_of("residual", Role.TARGET, Ellipsoid(tuple(beside), (5.0, 5.0, 5.0)), grid)
+    nodule = Structure("residual", Role.TARGET, grid, np.minimum(ball.on(grid), 1.0 - cavity.on(grid)))
+    bright = first.volumes["t1gd"].data + nodule.on(grid) * (1000.0 - first.volumes["t1gd"].data)
+    volumes = {**first.volumes, "t1gd": Volume(grid, bright, Quantity.MR_SIGNAL)}
+    real = measured(Patient("real-1", (Epoch(1.0, volumes, {**first.structures, "residual": nodule}),)), 5)
+    doubling = float(real.facts["residual_doubling_day"])
+    later = real.epoch(1.0 + doubling)
+    grown, empty = later.structures["residual"], later.structures["cavity"].on(grid)
+    assert real.course.residual_volume_cc(1.0 + doubling) == pytest.approx(2 * nodule.volume_cc, rel=0.03)
+    assert grown.volume_cc == pytest.approx(2 * nodule.volume_cc, rel=0.1)  # less what would lie in the cavity
+    assert np.all(grown.on(grid) + empty <= 1.0 + 1e-6)
+    assert np.percentile(later.volumes["t1gd"].data[grown.on(grid) > 0.95], 10) > 650.0  # brain 300, nodule 1000
+    air, soon = first.structures["air"], real.epoch(6.0)
+    assert soon.structures["air"].volume_cc == pytest.approx(
+        air.volume_cc * np.exp(-5.0 / AIR_DECAY_DAY.value), rel=0.02
+    )
+    gone = (air.on(grid) > 0.99) & (later.structures["cavity"].on(grid) > 0.99)
+    assert gone.any() and np.median(later.volumes["density"].data[gone]) == pytest.approx(1.01, abs=0.03)
 
 
 def test_a_patient_without_contours_is_refused(epochs: tuple[Epoch, ...]) -> None:

@@ -85,7 +85,8 @@ def show_rows(rows: Sequence[Row]) -> None:
     for row in rows:
         if row.conflict:
             typer.echo(f"{row.case}, {row.quantity}: {row.conflict}")
-    typer.echo(f"{sum(row.passed for row in rows)} of {len(rows)} met")
+    judged = [row.passed for row in rows if row.passed is not None]
+    typer.echo(f"{sum(judged)} of {len(judged)} met" + (f", {told} told" if (told := len(rows) - len(judged)) else ""))
 
 
 def as_markdown(rows: Sequence[Row], constants: Sequence[Mapping[str, str]]) -> str:

@@ -31,7 +31,8 @@ class Row:
         `uncertainty` is the statistical one (1 sigma) of the comparison, in the unit of `ours`.
     tolerance : str
         In words.
-    passed : bool
+    passed : bool or None
+        None for a figure that is told and not judged.
     status : str
         Of the reference: ``computed`` (EGSnrc, another engine); of a published figure, how well it is known, and
         ``fitted`` if a constant was fitted to it.
@@ -46,13 +47,15 @@ class Row:
     reference: float
     uncertainty: float
     tolerance: str
-    passed: bool
+    passed: bool | None
     status: str = "computed"
     conflict: str = ""
 
     @property
     def verdict(self) -> str:
         """In a word."""
+        if self.passed is None:
+            return "told"
         return "met" if self.passed else "CONFLICT" if self.conflict else "MISSED"
 
 

@@ -17,10 +17,11 @@ LARGE_CC, DICE = 3.0, 0.90
 # Raters of postoperative cavities (epilepsy) agree with each other by this median Dice: Perez-Garcia 2021, Int J Comput
 # Assist Radiol Surg (arXiv 2105.11239), abstract.
 RATERS = 0.84
-# Blood that settled is not found in the first days, nor fluid under the flap. What is allowed then was set after the
-# loss had been seen; how much of the volume is lost is told and not judged.
-EARLY_DICE, EARLY_MM = 0.70, 1.5
+# In the first days cavities hold air and blood besides fluid; what is lost of their volume then is told and not judged.
+EARLY_DICE, EARLY_MM = 0.85, 1.0
 LATE_LOSS = 5.0
+# Of the cavities of one size.
+SIZE_DICE = 0.70
 _SIZES = ((0.0, 3.0), (3.0, 10.0), (10.0, np.inf))
 
 
@@ -82,8 +83,8 @@ def _rows_of(title: str, scores: Sequence[Score], least: float) -> Iterator[Row]
     far = 0.5 if least == DICE else EARLY_MM
     yield _row(f"mean distance of surfaces, mm, median, {what}", apart, 0.0, f"less than {far:g}", apart < far)
     judged = least == DICE
-    words = f"within {LATE_LOSS:g}" if judged else "told, not judged"
-    yield _row(f"bias of volume, %, median, {what}", bias, 0.0, words, not judged or abs(bias) <= LATE_LOSS)
+    words, passed = (f"within {LATE_LOSS:g}", abs(bias) <= LATE_LOSS) if judged else ("-", None)
+    yield _row(f"bias of volume, %, median, {what}", bias, 0.0, words, passed)
 
 
 def _row_by_size(title: str, scores: Sequence[Score], size: tuple[float, float]) -> Iterator[Row]:
@@ -91,9 +92,19 @@ def _row_by_size(title: str, scores: Sequence[Score], size: tuple[float, float])
         middle = float(np.median([score.dice for score in scores]))
         range_cc = f"of {size[0]:g} to {size[1]:g} cc" if np.isfinite(size[1]) else f"> {size[0]:g} cc"
         what = f"{title}, {len(scores)} cavities {range_cc}"
-        yield _row(f"Dice, median, {what}", middle, RATERS, f"at least {EARLY_DICE:g}", middle >= EARLY_DICE)
+        yield _row(f"Dice, median, {what}", middle, RATERS, f"at least {SIZE_DICE:g}", middle >= SIZE_DICE)
 
 
-def _row(quantity: str, ours: float, reference: float, tolerance: str, passed: bool) -> Row:
+def _row(quantity: str, ours: float, reference: float, tolerance: str, passed: bool | None) -> Row:
     status = "published" if reference == RATERS else "assumed"
-    return Row("cavity segmentation", "-", quantity, ours, reference, 0.0, tolerance, bool(passed), status)
+    return Row(
+        "cavity segmentation",
+        "-",
+        quantity,
+        ours,
+        reference,
+        0.0,
+        tolerance,
+        None if passed is None else bool(passed),
+        status,
+    )
