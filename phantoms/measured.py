@@ -150,13 +150,13 @@ class MeasuredAnatomy:
         moved = {n: s if n in AT_REST else carried.structure(s) for n, s in near.structures.items()}
         body = "tumour" if day < 0 else "cavity"
         moved[body] = _sized(moved[body], self.course.volume_cc(day))
-        aged = self._aged(moved, day, near.day)
+        aged = self._aged(moved, near, day)
         for name, volume in volumes.items():
             volumes[name] = _seen(volume, moved, aged)
         return Epoch(day, volumes, moved | aged)
 
-    def _aged(self, moved: Mapping[str, Structure], day: float, from_day: float) -> dict[str, Structure]:
-        """Return residual tumour and air as large as they are on `day`, of those that were contoured on `from_day`.
+    def _aged(self, moved: Mapping[str, Structure], near: Epoch, day: float) -> dict[str, Structure]:
+        """Return residual tumour and air as large as they are on `day`, of those that were contoured on the day `near`.
 
         Air on earlier days is left as it was seen.
         """
@@ -166,8 +166,8 @@ class MeasuredAnatomy:
             free = 1.0 - moved["cavity"].on(grown.grid)
             aged["residual"] = replace(grown, occupancy=np.minimum(grown.occupancy, free))
         if day >= 0 and "air" in moved:
-            kept = float(np.exp(-max(day - from_day, 0.0) / AIR_DECAY_DAY.value))
-            aged["air"] = _sized(moved["air"], kept * moved["air"].volume_cc, REACH_MM.value / 2)
+            kept = float(np.exp(-max(day - near.day, 0.0) / AIR_DECAY_DAY.value))
+            aged["air"] = _sized(moved["air"], kept * near.structures["air"].volume_cc, REACH_MM.value / 2)
         return aged
 
 

@@ -83,6 +83,26 @@ def test_what_cannot_be_found_is_refused(seed, picture, problem):
         segment_cavity([picture], seed)
 
 
+@pytest.mark.parametrize("blood", [(175.0, 140.0), (390.0, 170.0), (390.0, 310.0), (400.0, 930.0)])
+def test_air_and_settled_blood_of_any_age_belong_to_the_cavity(blood):
+    """Signals in T1 with gadolinium and T2 of brain, wall, fluid and air; fluid alone is 60 % of the ball."""
+    inner, outer = (occupancy(Ellipsoid((0, 0, 0), (r,) * 3), GRID) for r in (12.0, 13.5))
+    y = GRID.axes_mm()[1][None, :, None]
+    air, settled = (np.clip(0.5 - side * (y - level), 0, 1) for side, level in ((1, -6.0), (-1, 5.0)))
+    images = []
+    for brain, wall, fluid, dark, sediment, noise in (
+        (230, 430, 125, 0, blood[0], 8),
+        (360, 480, 950, 0, blood[1], 12),
+    ):
+        content = fluid + air * (dark - fluid) + settled * (sediment - fluid)
+        signal = brain + (outer - inner) * (wall - brain) + inner * (content - brain)
+        grain = noise * np.random.default_rng(noise).standard_normal(GRID.shape)
+        images.append(Volume(GRID, signal + grain, Quantity.MR_SIGNAL))
+    found = segment_cavity(images, (0, 0, 0))
+    assert dice(found, cavity()) > 0.95
+    assert found.volume_cc == pytest.approx(cavity().volume_cc, rel=0.07)
+
+
 def test_fluid_that_goes_on_for_ever_has_leaked():
     grid = Grid.covering((-60,) * 3, (60,) * 3, 1.5)
     x, y, _ = np.meshgrid(*grid.axes_mm(), indexing="ij")

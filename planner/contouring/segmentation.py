@@ -25,9 +25,11 @@ REACH_MM = 45.0
 _SEED_MM = 3.0
 # Signal of the brain: the median within this distance of the seed, without what is darker than a quarter of it.
 _BRAIN_MM, _DARK = 35.0, 0.25
-# Settled blood of the first week is darker than this share of the brain in T2 (deoxyhaemoglobin, then methaemoglobin in
-# cells: Bradley 1993, recalled); in T1 it is not as dark as bone.
-_BLOOD_T2, _BLOOD_T1 = 0.6, 0.4
+# Settled blood against the brain, by age (Bradley 1993, recalled): in the first days darker than this share in T2
+# (deoxyhaemoglobin) and in T1 not as dark as bone; then, methaemoglobin, brighter in T1, whatever T2 shows, and thicker
+# than a wall that enhances.
+_EARLY_T2, _EARLY_T1 = 0.6, 0.4
+_LATE_T1, _LATE_MM = 1.15, 4.0
 # Signals alike within half of this many standard deviations of the noise are those of one layer of blood.
 _BLOOD_NOISE = 8.0
 # What lies before and behind a level is this far apart; a level is at least this wide.
@@ -155,12 +157,14 @@ def _add_layers(likeness: np.ndarray, look: _Look, seed: tuple[int, int, int], g
         _join(likeness, air, slice(0, level + 1), (level, level + depth))
     if len(look.data) < 2:
         return
-    dark = (look.data[1] < _BLOOD_T2 * look.brain[1]) & (look.data[0] > _BLOOD_T1 * look.brain[0])
-    level = _level(fluid, dark, depth, least)
-    if level is not None:
-        top = fluid[:, level] & dark[:, level + depth]
-        blood = _alike(look, [float(np.median(array[:, level + depth][top])) for array in look.data])
-        _join(likeness, blood, slice(level + depth, None), (level, level + depth))
+    t1, t2 = (array / np.float32(b) for array, b in zip(look.data[:2], look.brain[:2], strict=True))
+    thick = np.ones((1, int(np.ceil(_LATE_MM / grid.spacing_mm[1])), 1))
+    for settled in ((t2 < _EARLY_T2) & (t1 > _EARLY_T1), ndimage.binary_opening(t1 > _LATE_T1, thick)):
+        level = _level(fluid, settled, depth, least)
+        if level is not None:
+            top = fluid[:, level] & settled[:, level + depth]
+            blood = _alike(look, [float(np.median(array[:, level + depth][top])) for array in look.data])
+            _join(likeness, blood, slice(level + depth, None), (level, level + depth))
 
 
 def _alike(look: _Look, signals: Sequence[float]) -> np.ndarray:
