@@ -167,7 +167,7 @@ class MeasuredAnatomy:
             aged["residual"] = replace(grown, occupancy=np.minimum(grown.occupancy, free))
         if day >= 0 and "air" in moved:
             kept = float(np.exp(-max(day - near.day, 0.0) / AIR_DECAY_DAY.value))
-            aged["air"] = _sized(moved["air"], kept * near.structures["air"].volume_cc, REACH_MM.value / 2)
+            aged["air"] = _risen(moved["air"], kept * near.structures["air"].volume_cc)
         return aged
 
 
@@ -205,11 +205,12 @@ def _seen(volume: Volume, before: Mapping[str, Structure], after: Mapping[str, S
     data = volume.data.copy()
     if "residual" in after:
         old, new = (parts["residual"].on(volume.grid) for parts in (before, after))
-        data += np.maximum(new - old, 0.0) * (_mean(volume.data, old) - data)
+        grown = np.maximum(new - old, 0.0) / np.maximum(1.0 - old, 1e-3)  # of what was no tumour
+        data += grown * (_mean(volume.data, old) - data)
     if "air" in after:
         old, new = (parts["air"].on(volume.grid) for parts in (before, after))
         fluid = np.maximum(before["cavity"].on(volume.grid) - np.maximum(old, new), 0.0)
-        data += np.maximum(old - new, 0.0) * (_mean(volume.data, fluid) - data)
+        data += np.maximum(old - new, 0.0) * (_mean(volume.data, fluid) - _mean(volume.data, old > 0.99))
     return Volume(volume.grid, data, volume.quantity)
 
 
@@ -217,17 +218,29 @@ def _mean(data: np.ndarray, weight: np.ndarray) -> np.float32:
     return np.float32((data * weight).sum(dtype=np.float64) / max(float(weight.sum(dtype=np.float64)), 1e-9))
 
 
-def _sized(body: Structure, volume_cc: float, reach_mm: float = _SIZING_MM) -> Structure:
+def _risen(air: Structure, volume_cc: float) -> Structure:
+    """Return the foremost part of the air, above a level, that holds a volume; all of it if it is not more."""
+    y, width = air.grid.axes_mm()[1][None, :, None], air.grid.spacing_mm[1]
+
+    def above(level: float) -> np.ndarray:
+        return air.occupancy * np.clip(0.5 - (y - level) / width, 0.0, 1.0)
+
+    bracket = (float(y.min()) - width, float(y.max()) + width)
+    level = solve(lambda v: float(above(v).sum(dtype=np.float64)) * air.grid.voxel_cc, volume_cc, bracket)
+    return air if level is None else replace(air, occupancy=above(level))
+
+
+def _sized(body: Structure, volume_cc: float) -> Structure:
     """Return a body with its surface moved along its normal until it holds a volume; as it is where that is too far.
 
     Partly filled voxels carried along widen as a cavity shrinks: a fraction of a voxel makes up for that.
     """
-    field = distance_field(body, reach_mm)
+    field = distance_field(body, _SIZING_MM)
 
     def volume_of(level: float) -> float:
         return float(occupancy_of(field, level).sum(dtype=np.float64)) * field.grid.voxel_cc
 
-    level = solve(volume_of, volume_cc, (-reach_mm, reach_mm))
+    level = solve(volume_of, volume_cc, (-_SIZING_MM, _SIZING_MM))
     if level is None:
         return body
     return Structure(body.name, body.role, field.grid, occupancy_of(field, level)).cropped(1)

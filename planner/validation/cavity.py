@@ -80,6 +80,8 @@ class Figure(Frozen):
     interval : tuple of 2 float
         95 % of it, from the number of patients and the spread that was published, or else 20-45 % of the volume.
     status : Status
+    weight : float
+        In the fit, where 1 stands for what its interval says.
     conflict : str
         The series that exclude it, and why; empty if none does.
     """
@@ -88,6 +90,7 @@ class Figure(Frozen):
     value: float
     interval: tuple[float, float]
     status: Status
+    weight: float = Field(default=1.0, gt=0)
     conflict: str = ""
 
     @property

@@ -35,7 +35,7 @@ _ROUNDS, _STEPS = 2, 1200
 
 
 def misfit(process: Process, drawn: Collection[Population], conflicts: bool = False) -> float:
-    """Return the sum over figures of squared differences in standard errors of the published value.
+    """Return the weighted sum over figures of squared differences in standard errors of the published value.
 
     Parameters
     ----------
@@ -49,7 +49,8 @@ def misfit(process: Process, drawn: Collection[Population], conflicts: bool = Fa
         volumes = population.volumes(process)
         for figure in population.comparison.figures:
             if conflicts or not figure.conflict:
-                total += ((STATISTICS[figure.statistic].value(volumes) - figure.value) / figure.sigma) ** 2
+                off = (STATISTICS[figure.statistic].value(volumes) - figure.value) / figure.sigma
+                total += figure.weight * off**2
     return total
 
 
