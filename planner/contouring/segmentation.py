@@ -158,7 +158,7 @@ def _add_layers(likeness: np.ndarray, look: _Look, seed: tuple[int, int, int], g
     if len(look.data) < 2:
         return
     t1, t2 = (array / np.float32(b) for array, b in zip(look.data[:2], look.brain[:2], strict=True))
-    thick = np.ones((1, int(np.ceil(_LATE_MM / grid.spacing_mm[1])), 1))
+    thick = np.ones((1, int(np.ceil(_LATE_MM / grid.spacing_mm[1])), 1), bool)
     for settled in ((t2 < _EARLY_T2) & (t1 > _EARLY_T1), ndimage.binary_opening(t1 > _LATE_T1, thick)):
         level = _level(fluid, settled, depth, least)
         if level is not None:
