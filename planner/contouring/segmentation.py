@@ -32,12 +32,12 @@ _EARLY_T2, _EARLY_T1 = 0.6, 0.4
 _LATE_T1, _LATE_MM = 1.15, 4.0
 # Signals alike within half of this many standard deviations of the noise are those of one layer of blood.
 _BLOOD_NOISE = 8.0
-# What lies before and behind a level is this far apart; a level is at least this wide.
-_LEVEL_MM, _LEVEL_MM2 = 3.0, 30.0
+# Layers mix: fluid and what settled are up to this far apart, at a level that is at least this wide.
+_LEVEL_MM, _LEVEL_MM2 = (3.0, 6.0), 30.0
 # Images in which fluid and brain differ by fewer standard deviations of the noise tell nothing.
 _LEAST_CONTRAST = 4.0
-# Necks thinner than twice this are cut before the level set starts.
-_NECK_MM = 2.0
+# Necks thinner than twice this share of the depth of the seed are cut before the level set starts, within these limits.
+_NECK_SHARE, _NECK_MM = 0.45, (2.0, 5.0)
 _CURVATURE, _STEPS = 0.6, 60
 # The signals inside and of the wall are means over these distances from the edge and, along it, over this width.
 _INSIDE_MM, _WALL_MM, _ALONG_MM = (1.5, 6.0), (0.7, 2.3), 2.5
@@ -146,25 +146,24 @@ def _likeness(look: _Look, distance: np.ndarray) -> np.ndarray:
 
 def _add_layers(likeness: np.ndarray, look: _Look, seed: tuple[int, int, int], grid: Grid) -> None:
     """Let air before the fluid and blood behind it look like fluid, in place, where a level tells of them."""
-    fluid = _component(_opened(likeness >= 0.5, grid.spacing_mm), seed)
+    fluid = _component(_opened(likeness >= 0.5, grid.spacing_mm, seed), seed)
     if fluid is None:
         return
-    depth = int(np.ceil(_LEVEL_MM / grid.spacing_mm[1]))
     least = _LEVEL_MM2 / (grid.spacing_mm[0] * grid.spacing_mm[2])
     air = np.minimum.reduce([1.0 - array / (2.0 * _DARK * b) for array, b in zip(look.data, look.brain, strict=True)])
-    level = _level(air >= 0.5, fluid, depth, least)
+    level = _level(air >= 0.5, fluid, grid.spacing_mm[1], least)
     if level is not None:
-        _join(likeness, air, slice(0, level + 1), (level, level + depth))
+        _join(likeness, air, slice(0, level[0] + 1), level)
     if len(look.data) < 2:
         return
     t1, t2 = (array / np.float32(b) for array, b in zip(look.data[:2], look.brain[:2], strict=True))
     thick = np.ones((1, int(np.ceil(_LATE_MM / grid.spacing_mm[1])), 1), bool)
     for settled in ((t2 < _EARLY_T2) & (t1 > _EARLY_T1), ndimage.binary_opening(t1 > _LATE_T1, thick)):
-        level = _level(fluid, settled, depth, least)
+        level = _level(fluid, settled, grid.spacing_mm[1], least)
         if level is not None:
-            top = fluid[:, level] & settled[:, level + depth]
-            blood = _alike(look, [float(np.median(array[:, level + depth][top])) for array in look.data])
-            _join(likeness, blood, slice(level + depth, None), (level, level + depth))
+            top = fluid[:, level[0]] & settled[:, level[1]]
+            blood = _alike(look, [float(np.median(array[:, level[1]][top])) for array in look.data])
+            _join(likeness, blood, slice(level[1], None), level)
 
 
 def _alike(look: _Look, signals: Sequence[float]) -> np.ndarray:
@@ -173,11 +172,15 @@ def _alike(look: _Look, signals: Sequence[float]) -> np.ndarray:
     return np.minimum.reduce([1.0 - np.abs(a - s) / r for a, s, r in zip(look.data, signals, room, strict=True)])
 
 
-def _level(front: np.ndarray, behind: np.ndarray, depth: int, least: float) -> int | None:
-    """Return the last plane along y of what lies in front, where most columns change to what lies behind."""
-    count = (front[:, :-depth] & behind[:, depth:]).sum(axis=(0, 2))
-    best = int(np.argmax(count))
-    return best if count[best] >= least else None
+def _level(front: np.ndarray, behind: np.ndarray, step_mm: float, least: float) -> tuple[int, int] | None:
+    """Return the last plane along y of what lies in front and the first of what lies behind, of most columns."""
+    best, level = least, None
+    for depth in range(int(np.ceil(_LEVEL_MM[0] / step_mm)), int(np.ceil(_LEVEL_MM[1] / step_mm)) + 1):
+        count = (front[:, :-depth] & behind[:, depth:]).sum(axis=(0, 2))
+        if count.max() > best:
+            plane = int(np.argmax(count))
+            best, level = float(count[plane]), (plane, plane + depth)
+    return level
 
 
 def _join(likeness: np.ndarray, layer: np.ndarray, where: slice, planes: tuple[int, int]) -> None:
@@ -196,7 +199,7 @@ def _grown(likeness: np.ndarray, seed: tuple[int, int, int], grid: Grid, cut: tu
     smoothing.SetConductanceParameter(1.0)
     smooth = smoothing.Execute(image_of(likeness, spacing))
     fluid = array_of(SimpleITK.ConnectedThreshold(smooth, [seed], 0.5, 2.0)) > 0
-    core = _component(_opened(fluid, spacing), seed)
+    core = _component(_opened(fluid, spacing, seed), seed)
     if core is None:
         raise PlanningError("no cavity is found about the seed: it lies in a gap thinner than 4 mm, or in none at all")
     start = SimpleITK.SignedMaurerDistanceMap(
@@ -208,19 +211,23 @@ def _grown(likeness: np.ndarray, seed: tuple[int, int, int], grid: Grid, cut: tu
     growing.SetCurvatureScaling(_CURVATURE)
     growing.SetNumberOfIterations(_STEPS)
     growing.SetMaximumRMSError(0.005)
-    found = _component(array_of(growing.Execute(start, smooth)) < 0.0, seed)
-    if found is None:
+    found = array_of(growing.Execute(start, smooth)) < 0.0
+    core = _component(_opened(found, spacing, seed), seed)
+    if core is None:
         raise PlanningError("no cavity is found about the seed: what is there is too thin")
+    # What grew through a neck is left out again.
+    found &= ndimage.distance_transform_edt(~core, sampling=spacing) <= _NECK_MM[0]
     faces = [found.take(end, axis=axis).any() for end in (0, -1) for axis in range(3)]
     if any(touched and beyond for touched, beyond in zip(faces, cut, strict=True)):
         raise PlanningError(f"what looks like the seed is not closed within {REACH_MM:g} mm of it: it has leaked")
     return found
 
 
-def _opened(fluid: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+def _opened(fluid: np.ndarray, spacing_mm: Sequence[float], seed: tuple[int, int, int]) -> np.ndarray:
     """Return a region without its parts that a ball of the neck's radius does not fit into."""
     depth = ndimage.distance_transform_edt(fluid, sampling=spacing_mm)
-    return ndimage.distance_transform_edt(depth <= _NECK_MM, sampling=spacing_mm) <= _NECK_MM
+    neck = float(np.clip(_NECK_SHARE * depth[seed], *_NECK_MM))
+    return ndimage.distance_transform_edt(depth <= neck, sampling=spacing_mm) <= neck
 
 
 def _component(region: np.ndarray, seed: tuple[int, int, int]) -> np.ndarray | None:
@@ -247,7 +254,8 @@ def _edge(
         told = (step / np.float32(sigma)) ** 2
         share += told * np.clip((array - beside) / np.where(np.abs(step) < 1e-3 * sigma, np.inf, step), -0.5, 1.5)
         weight += told
-    searched = (depth < _BAND_MM[0]) & (height < _BAND_MM[1])
+    # Where no image tells what is inside from the wall, as between layers that mix, the level set stands.
+    searched = (depth < _BAND_MM[0]) & (height < _BAND_MM[1]) & (weight >= _LEAST_CONTRAST**2)
     found = np.where(searched, np.clip(share / weight, 0.0, 1.0), inside)
     # Beyond the wall there is brain again, which may look like the inside.
     kept = ndimage.binary_opening(found >= 0.5) | (depth >= _BAND_MM[0])
