@@ -29,8 +29,8 @@ def segment(
 ) -> None:
     """Find the resection cavity around a point, with its edge between the voxels.
 
-    Written as occupancy on the grid of IMAGE. Fluid is found, and air above it; blood that settled in the cavity is
-    not, so that cavities of the first days come out too small.
+    Written as occupancy on the grid of IMAGE. Fluid is found, air before it and, with a T2-weighted image, blood that
+    settled behind it; clots on the wall are not, so that cavities of the first days come out somewhat too small.
     """
     from phantoms.volume import Quantity
     from planner import __version__
