@@ -105,7 +105,7 @@ def solve(volume_of: Callable[[float], float], volume_cc: float, bracket: tuple[
     low, high = bracket
     if volume_of(high) < volume_cc or volume_of(low) > volume_cc:
         return None
-    return float(brentq(lambda s: volume_of(s) - volume_cc, low, high, xtol=1e-6 * high, rtol=1e-7))
+    return float(brentq(lambda s: volume_of(s) - volume_cc, low, high, xtol=1e-6 * max(-low, high), rtol=1e-7))
 
 
 def fitted_patch(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from phantoms.cavity import solve
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.course import AIR_DECAY_DAY
 from phantoms.grid import Grid
@@ -148,6 +149,13 @@ def test_residual_tumour_regrows_and_air_goes_on_days_without_image(epochs: tupl
     )
     gone = air.on(grid) - soon.structures["air"].on(grid) > 0.9
     assert gone.any() and np.median(soon.volumes["density"].data[gone]) == pytest.approx(1.01, abs=0.04)
+
+
+def test_a_volume_is_solved_for_on_either_side_of_zero() -> None:
+    for bracket in ((-12.0, -3.0), (-5.0, 5.0), (3.0, 12.0)):
+        middle = sum(bracket) / 2 + 0.3
+        assert solve(lambda s, at=middle: 10.0 + s - at, 10.0, bracket) == pytest.approx(middle, abs=1e-4)
+        assert solve(lambda s: s, bracket[1] + 1.0, bracket) is None
 
 
 def test_a_patient_without_contours_is_refused(epochs: tuple[Epoch, ...]) -> None:

@@ -13,13 +13,12 @@ from pydantic import Field, create_model
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
 from phantoms.lesion import VOLUME_MEDIAN_CC
 from planner import __version__, library
+from planner.cli.study import SOME_CASES_FAILED
 from planner.io.atomic import refuse_existing
 from planner.io.cohort_folder import RECORD, cohort_folder, write_patient
 from planner.study.execute import Outcome, cores, run_tasks
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
-
-SOME_PATIENTS_FAILED = 3
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def write_cohort(spec_file: Path, out: Path, deformation: bool = False, workers:
             if outcome.error:
                 typer.echo(f"{outcome.case.id}: {outcome.error}", err=True)
         if any(outcome.error for outcome in outcomes):
-            raise typer.Exit(SOME_PATIENTS_FAILED)
+            raise typer.Exit(SOME_CASES_FAILED)
         patients = [json.loads((folder / patient.id / RECORD).read_text(encoding="utf-8")) for patient in wanted]
         (folder / "cohort.md").write_text(_table(patients), encoding="utf-8")
         (folder / "phantom.json").write_text(json.dumps({**record, "patients": patients}, indent=1) + "\n", "utf-8")
