@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from kernels._jit import njit, njit_bare, njit_welded
+from kernels._jit import njit
 from kernels.plane import LINES, bulge, fraction_below, sample_piece
 from kernels.surface import shape_operator
 
 
-@njit_welded
+@njit
 def _at(phi, i, j, k):
     """Return `phi` at a voxel, that of the nearest face voxel beyond the array."""
     i = min(max(i, 0), phi.shape[0] - 1)
@@ -16,7 +16,7 @@ def _at(phi, i, j, k):
     return np.float64(phi[i, j, k])
 
 
-@njit_bare
+@njit
 def local_shape(phi, h, i, j, k, hess, K):
     """Write the shape operator of the level set through a voxel's centre; return the unit gradient, or three zeros."""
     v = _at(phi, i, j, k)
@@ -44,13 +44,8 @@ def local_shape(phi, h, i, j, k, hess, K):
 @njit
 def fraction_inside(phi, h, level, planes, out):
     """Write to `out` the fraction of each voxel where ``phi < level``, for the x planes ``planes[0]:planes[1]``."""
-    _fraction_inside(phi, h, level, planes, (np.empty(6), np.empty(6), np.empty((LINES, 3))), out)
-
-
-@njit_bare
-def _fraction_inside(phi, h, level, planes, lent, out):
     half = 0.5 * (h[0] ** 2 + h[1] ** 2 + h[2] ** 2) ** 0.5
-    hess, K, points = lent
+    hess, K, points = np.empty(6), np.empty(6), np.empty((LINES, 3))
     for i in range(planes[0], planes[1]):
         for j in range(phi.shape[1]):
             for k in range(phi.shape[2]):
@@ -71,13 +66,8 @@ def _fraction_inside(phi, h, level, planes, lent, out):
 @njit
 def count_level(phi, h, level, planes):
     """Return how many points ``sample_level`` will write for the x planes ``planes[0]:planes[1]``."""
-    return _count_level(phi, h, level, planes, (np.empty(6), np.empty(6), np.empty((LINES, 3))))
-
-
-@njit_bare
-def _count_level(phi, h, level, planes, lent):
     half = 0.5 * (h[0] ** 2 + h[1] ** 2 + h[2] ** 2) ** 0.5
-    hess, K, points = lent
+    hess, K, points = np.empty(6), np.empty(6), np.empty((LINES, 3))
     total = 0
     for i in range(planes[0], planes[1]):
         for j in range(phi.shape[1]):
@@ -97,14 +87,9 @@ def sample_level(lattice, phi, level, planes, out, area):
 
     Every voxel that the surface cuts contributes where it crosses a fixed set of lines through that voxel.
     """
-    _sample_level(lattice, phi, level, planes, (np.empty(6), np.empty(6), np.empty((LINES, 3))), out, area)
-
-
-@njit_bare
-def _sample_level(lattice, phi, level, planes, lent, out, area):
     h = lattice.step
     half = 0.5 * (h[0] ** 2 + h[1] ** 2 + h[2] ** 2) ** 0.5
-    hess, K, points = lent
+    hess, K, points = np.empty(6), np.empty(6), np.empty((LINES, 3))
     total = 0
     for i in range(planes[0], planes[1]):
         for j in range(phi.shape[1]):

@@ -232,9 +232,9 @@ def test_a_single_voxel_grows_into_a_ball():
     assert expand(speck, 5.0).volume_cc == pytest.approx(4 / 3 * np.pi * (5 + own) ** 3 / 1000, rel=0.005)
 
 
-@pytest.mark.parametrize("shape", [ellipsoid(5, 7, 11), box(5, 7, 9)])
-def test_result_does_not_depend_on_threads(monkeypatch, shape):
-    body = structure(shape, (1, 1, 1), (0.1, 0.2, 0.3), rotation=turn(4))
+@pytest.mark.parametrize(("shape", "split"), [(ellipsoid(5, 7, 11), None), (box(5, 7, 9), None), (box(5, 7, 9), 1)])
+def test_result_does_not_depend_on_threads(monkeypatch, shape, split):
+    body = structure(shape, (1, 1, 1), (0.1, 0.2, 0.3), split, turn(4))
     found = []
     for threads in ("1", "2"):
         monkeypatch.setenv("LACUNA_THREADS", threads)
