@@ -222,7 +222,7 @@ def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Pro
             progress=progress,
         )
         points, evaluations = replace(points, apertures=found.apertures), evaluations + found.evaluations
-        if leaves and not correct:
+        if leaves and not correct and outline is None:
             points = _worth_while(case, points)
     return points, replace(found, evaluations=evaluations)
 
