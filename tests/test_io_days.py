@@ -157,6 +157,19 @@ def test_masks_in_one_frame_need_no_registration(epochs: list[Epoch], tmp_path: 
         assert np.allclose(cavity.centroid_mm, epoch.structures["cavity"].centroid_mm, atol=0.05)
 
 
+def test_air_belongs_to_the_day_on_which_it_was_contoured(epochs: list[Epoch], tmp_path: Path) -> None:
+    first, second = epochs
+    for epoch, names in ((first, ("cavity", "air")), (second, ("cavity",))):
+        folder = tmp_path / f"day_{epoch.day:g}"
+        folder.mkdir()
+        write_volume(folder / "mr.nii.gz", epoch.volumes["t1gd"])
+        for name in names:
+            write_structure(folder / f"{name}.nii.gz", first.structures[name], epoch.grid)
+    early, late = import_folder(tmp_path, spacing_mm=SPACING, reading=Reading(same_frame=True)).patient.epochs
+    assert "air" in early.structures
+    assert "air" not in late.structures
+
+
 def test_folders_of_days(tmp_path: Path) -> None:
     for name in ("day_021", "day_-3", "day_1.5", "days", "day_x"):
         (tmp_path / name).mkdir()

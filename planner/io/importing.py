@@ -33,7 +33,7 @@ IMAGE_NAMES = ("mr", "t1gd", "t1ce", "t1c", "t1")
 DENSITY_NAME = "density"
 _DAY = re.compile(r"day_(-?\d{1,4}(?:\.\d{1,3})?)")
 # What belongs to one day alone.
-LESION = ("tumour", "cavity", "residual", "gtv", "ctv", "ptv")
+LESION = ("tumour", "cavity", "residual", "air", "gtv", "ctv", "ptv")
 _ROLES = {
     "external": Role.EXTERNAL,
     "tumour": Role.TRUTH,
