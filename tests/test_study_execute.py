@@ -92,6 +92,20 @@ def test_an_interrupt_stops_the_children_and_keeps_what_is_finished(tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_an_interrupt_breaks_into_nothing(tmp_path):
+    """Raised wherever the parent happened to be, it left a lock of the pool taken now and then: the batch hung."""
+    before, told = signal.getsignal(signal.SIGINT), []
+
+    def finished(outcome):
+        signal.raise_signal(signal.SIGINT)
+        told.append(outcome.case.id)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_tasks([Errand("a"), Errand("b", "sleeps")], tmp_path, 1, finished, work)
+    assert told == ["a"]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_children_end_with_a_killed_parent(tmp_path):
     batch = started(tmp_path, Errand("a"), Errand("b", "sleeps"))
     (child,) = [int(file.stem) for file in tmp_path.glob("*.pid")]

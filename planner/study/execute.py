@@ -4,9 +4,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,6 +29,8 @@ class Task(Protocol):
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)
+# Within this time an interrupt is heard.
+_HEARD_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -118,20 +120,39 @@ def run_tasks(
         max_workers=workers, context=get_context("spawn"), initializer=_prepare_child, initargs=[threads]
     )
     outcomes: dict[str, Outcome[AnyTask]] = {}
-    try:
-        running: dict[Future, AnyTask] = {pool.schedule(_tried, args=[work, task, str(folder)]): task for task in tasks}
-        while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                outcome = _outcome(running.pop(future), future)
-                outcomes[outcome.case.id] = outcome
-                finished(outcome)
-        pool.close()
-    except BaseException:
-        pool.stop()
-        raise
-    finally:
-        pool.join()
+    with _interrupt_told() as interrupted:
+        try:
+            running: dict[Future, AnyTask] = {
+                pool.schedule(_tried, args=[work, task, str(folder)]): task for task in tasks
+            }
+            while running:
+                for future in wait(running, timeout=_HEARD_S, return_when=FIRST_COMPLETED).done:
+                    outcome = _outcome(running.pop(future), future)
+                    outcomes[outcome.case.id] = outcome
+                    finished(outcome)
+                if interrupted.is_set():
+                    raise KeyboardInterrupt
+            pool.close()
+        except BaseException:
+            pool.stop()
+            raise
+        finally:
+            pool.join()
     return [outcomes[task.id] for task in tasks]
+
+
+@contextmanager
+def _interrupt_told() -> Iterator[threading.Event]:
+    """Let Ctrl-C set an event, instead of breaking into the locks of the pool, which would then never be stopped."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # only the main thread hears Ctrl-C
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: interrupted.set())
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _prepare_child(threads: int) -> None:
