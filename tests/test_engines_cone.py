@@ -188,6 +188,14 @@ def test_directions_share_all_energy_along_any_axis():
     assert len(WIDTHS_MM) == FIELDS
 
 
+def test_rounding_does_not_turn_the_rings_about_an_axis():
+    for straight in ((0.0, 1.0, 0.0), (1.0, 0.0, 0.0), (0.6, 0.0, 0.8)):
+        axis = np.array(straight)
+        for error in np.array([[1.0, 0, -2], [-2, 0, 1], [0, 3, -1]]) * 1e-9:
+            off = (axis + error) / np.linalg.norm(axis + error)
+            assert np.allclose(rings_about(off).direction, rings_about(axis).direction, atol=1e-7)
+
+
 def test_half_covered_voxels_take_half_of_the_dose(point):
     volume = water_box(60, 40, 4.0, 20.0)
     kerma = []

@@ -45,7 +45,8 @@ class Cones:
 def rings_about(axis: np.ndarray) -> Cones:
     """Return rings of cones about a beam axis, dense forwards."""
     cosines = np.cos(np.radians(_RING_EDGES_DEG))
-    u = np.cross(axis, np.eye(3)[np.argmin(np.abs(axis))])
+    # Rounded, or the rounding errors of an axis along the grid would choose how the rings are turned about it.
+    u = np.cross(axis, np.eye(3)[np.argmin(np.round(np.abs(axis), 6))])
     u /= np.linalg.norm(u)
     v = np.cross(axis, u)
     directions, solid, pairs = [], [], []
