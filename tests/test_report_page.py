@@ -160,6 +160,10 @@ def test_limits_of_validity_are_those_of_the_study(findings: Findings) -> None:
     assert "The cavity changes" not in other and "one head" in other and "added in place" in other
     alone = {**spec, "cohort": {"kind": "imported", "lesions": []}}
     assert "The patient is one real head" in text(replace(findings, study={**findings.study, "spec": alone}))
+    for images, told in ((["t1gd"], True), (["t1gd", "t2"], False)):
+        blind = {"cohort": {"kind": "synthetic", "images": images}, "settings": {"observer": "automatic"}}
+        seen = text(replace(findings, study={**findings.study, "spec": {**findings.study["spec"], **blind}}))
+        assert ("There is no T2 image" in seen) is told
 
 
 def test_medians_and_differences_are_those_of_the_records(html: str, findings: Findings) -> None:
