@@ -24,6 +24,9 @@ from planner.validation.second import second_calculation
 
 HISTORIES = 1_000_000
 """Of Monte Carlo in each case; about the noise of the reference, and counted with it."""
+_TITLES = ("case", "engine", "quantity", "ours", "reference", "1 sigma", "tolerance", "verdict", "status")
+# In fewer columns than this, all of them together are too narrow to be read; these are then shown.
+_WIDE, _NARROW = 120, ("case", "quantity", "ours", "reference", "verdict")
 
 
 def commission(engine: str | None, names: Sequence[str], out: Path, markdown: Path | None) -> list[Row]:
@@ -77,11 +80,14 @@ def show(rows: Sequence[Row], out: Path, as_json: bool) -> None:
 
 
 def show_rows(rows: Sequence[Row]) -> None:
-    """Print verdicts as a table, how many are met, and why some cannot be."""
-    table = Table("case", "engine", "quantity", "ours", "reference", "1 sigma", "tolerance", "verdict", "status")
+    """Print verdicts as a table, how many are met, and why some cannot be; on a narrow terminal without tolerances."""
+    console = Console()
+    shown = [n for n, title in enumerate(_TITLES) if console.width >= _WIDE or title in _NARROW]
+    table = Table(*(_TITLES[n] for n in shown))
     for row in rows:
-        table.add_row(*_cells(row))
-    Console().print(table)
+        cells = _cells(row)
+        table.add_row(*(cells[n] for n in shown))
+    console.print(table)
     for row in rows:
         if row.conflict:
             typer.echo(f"{row.case}, {row.quantity}: {row.conflict}")
