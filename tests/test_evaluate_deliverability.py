@@ -120,9 +120,18 @@ def test_largest_field():
     opened[0][:], opened[1][:] = -5.0, 5.0
     small = UNITY.model_copy(update={"max_field_mm": UNITY.max_field_mm.model_copy(update={"value": (220.0, 300.0)})})
     change = {"left_mm": opened[0], "right_mm": opened[1], "jaw_y_mm": (-20.0, 151.0)}
-    assert limits_of(spoilt(FIELDS, 0, 0, **change), small) == {"max_field_mm"}
+    assert limits_of(spoilt(FIELDS, 0, 0, **change), small) == {"max_field_mm", "jaw_y_mm"}
     assert limits_of(spoilt(FIELDS, 0, 0, **{**change, "jaw_y_mm": (-20.0, 149.0)}), small) == set()
     assert "jaw_y_mm" in limits_of(spoilt(FIELDS, 0, 0, jaw_y_mm=(5.0, -5.0)), UNITY)
+    # Jaws may not stand where they cannot, though closed leaves leave no opening there.
+    assert limits_of(spoilt(ARCS, 0, 0, jaw_y_mm=(-5.0, 300.0))) == {"jaw_y_mm"}
+
+
+def test_monitor_units_that_a_file_tells_are_those_of_its_control_points():
+    beam = ARCS.beams[0]
+    given = sum(point.mu for point in beam.control_points)
+    for told, limits in ((given, set()), (given + 1e-6, set()), (given + 0.01, {"stated_mu"}), (np.nan, {"stated_mu"})):
+        assert limits_of(replace(ARCS, beams=(replace(beam, stated_mu=told), *ARCS.beams[1:]))) == limits
 
 
 def test_couch_range():

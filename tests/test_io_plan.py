@@ -79,6 +79,7 @@ def test_a_reader_finds_a_control_point_in_a_few_lines(tmp_path):
         (lambda d: d["beams"][0]["control_points"][0].update(mu=float("nan")), "beams.0.control_points.0.mu"),
         (lambda d: d["prescription"].update(dose_gy=0), "prescription.dose_gy"),
         (lambda d: d["beams"][0].update(kind="wedge"), "beams.0.kind"),
+        (lambda d: d.update(isocentre_mm=[0.0, 0.0, 99.0]), ""),
     ],
 )
 def test_a_broken_file_names_its_key(tmp_path, change, where):

@@ -193,6 +193,8 @@ def _field(place: _Place) -> Iterator[Violation]:
     low, high = place.point.jaw_y_mm
     if high < low:
         yield place.beyond("jaw_y_mm", high - low, 0.0, "mm", "opening of the jaws")
+    if max(-low, high) > half_y + SLACK_MM:
+        yield place.beyond("jaw_y_mm", max(-low, high), half_y, "mm", "reach of the jaws along Y")
     borders = leaf_borders_mm(place.machine)
     seen = open_height_mm(place.point, place.machine) > 0
     open_pairs = seen & (np.asarray(place.point.right_mm) > np.asarray(place.point.left_mm))
@@ -266,11 +268,20 @@ def _sweeps(point: ControlPoint, low: float, high: float) -> bool:
 def _of_a_beam(beam: TreatmentBeam, machine: Machine, fractions: int) -> list[Violation]:
     """Return violations that only show between control points: order, speeds, rest of what must rest."""
     where = f"beam '{beam.label}'"
-    found = [*_at_rest(beam, where)]
+    found = [*_stated(beam, where), *_at_rest(beam, where)]
     if beam.kind == "arc":
         found += _order(beam, where)
         found += _speeds(beam, machine, fractions, where)
     return found
+
+
+def _stated(beam: TreatmentBeam, where: str) -> Iterator[Violation]:
+    """Yield monitor units of a file's beam that are not those of its control points."""
+    told, given = beam.stated_mu, sum(point.mu for point in beam.control_points)
+    # The digits that are printed of each control point.
+    if told is not None and not abs(told - given) <= SLACK * (1 + len(beam.control_points)):
+        text = f"{where}: its monitor units are told as {told:g}, its control points give {given:g}"
+        yield Violation("stated_mu", where, told, given, "MU", text)
 
 
 def _at_rest(beam: TreatmentBeam, where: str) -> Iterator[Violation]:

@@ -135,6 +135,7 @@ def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> P
         If the machine has no limits of delivery or another number of leaves.
     """
     prescription = plan.prescription
+    violated = tuple(machine_violations(plan.delivery, plan.machine))
     metrics = tuple(case_metrics(histograms, plan.structures, plan.targets, prescription))
     limits = limits_for(prescription.fractions)
     moved = None
@@ -147,7 +148,7 @@ def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> P
         apertures=aperture_figures(plan.delivery, plan.machine, prescription.dose_gy),
         time=delivery_time(plan.delivery, plan.machine, library.load("timing", TIMING, TimingRules)),
         robustness=moved,
-        machine=tuple(machine_violations(plan.delivery, plan.machine)),
+        machine=violated,
         clinical=tuple(clinical_violations(metrics, limits) if limits else ()),
         wished=tuple(clinical_violations(metrics, limits, "optimal") if limits else ()),
     )

@@ -160,7 +160,7 @@ def beam_from(beam: BeamData) -> TreatmentBeam:
         )
         for p in beam.control_points
     )
-    return TreatmentBeam(beam.label, beam.kind, beam.isocentre_mm, points)
+    return TreatmentBeam(beam.label, beam.kind, beam.isocentre_mm, points, beam.mu)
 
 
 def read_model(path: Path, model: type[Model], missing: str) -> Model:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from planner.io.delivery_file import LEGEND, BeamData, Triple, beam_data, beam_from, json_text, read_model
 from planner.treatment.constant import Frozen
@@ -82,6 +82,12 @@ class _File(Frozen):
     beams: tuple[BeamData, ...] = Field(min_length=1)
     facts: dict[str, float | str | None]
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _one_isocentre(self) -> "_File":
+        if self.isocentre_mm != self.beams[0].isocentre_mm:
+            raise ValueError(f"'isocentre_mm' is {self.isocentre_mm}, that of the first beam {self.beams[0].isocentre_mm}")
+        return self
 
 
 class PlanFile(Frozen):

@@ -49,12 +49,15 @@ class TreatmentBeam:
     isocentre_mm : tuple of 3 float
         LPS.
     control_points : tuple of ControlPoint
+    stated_mu : float or None
+        What a file told of the sum of their monitor units; None if the beam was not read from one.
     """
 
     label: str
     kind: Literal["arc", "static"]
     isocentre_mm: tuple[float, float, float]
     control_points: tuple[ControlPoint, ...]
+    stated_mu: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
