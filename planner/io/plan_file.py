@@ -85,8 +85,9 @@ class _File(Frozen):
 
     @model_validator(mode="after")
     def _one_isocentre(self) -> "_File":
-        if self.isocentre_mm != self.beams[0].isocentre_mm:
-            raise ValueError(f"'isocentre_mm' is {self.isocentre_mm}, that of the first beam {self.beams[0].isocentre_mm}")
+        first = self.beams[0].isocentre_mm
+        if self.isocentre_mm != first:
+            raise ValueError(f"'isocentre_mm' is {self.isocentre_mm}, but that of the first beam is {first}")
         return self
 
 
