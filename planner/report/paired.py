@@ -11,7 +11,7 @@ from planner.report.naming import Naming, figure
 from planner.report.scales import Scale, around, path
 
 LEAST_LEVEL = 0.9  # an interval that attains less is shown, but no difference is called clear by it
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 268.0, 202.0, 40.0, 14.0, 10.0, 38.0
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 268.0, 215.0, 40.0, 14.0, 10.0, 51.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Slopes:
     title, unit : str
     y : Scale
     columns : tuple of (float, list of str)
-        Where each arm stands, and its name in at most two lines.
+        Where each arm stands, and its name in at most three lines.
     lines : tuple of Line
     medians : tuple of (float, float, Arm, str)
         Place, place, arm and value of each median.
@@ -54,12 +54,15 @@ class Slopes:
 
 
 def slopes(findings: Findings, naming: Naming, keys: list[str]) -> list[Slopes]:
-    """Return the paired plots of the delivered dose, for the metrics that at least two patients have in two arms."""
+    """Return the paired plots of the delivered dose, for the metrics that at least two patients have in two arms.
+
+    Where all values are one and the same, the table of arms tells as much.
+    """
     charts = []
     for key in keys:
         structure, metric = key.split(".", 1)
         table = findings.values(structure, metric).dropna(axis="columns", how="all")
-        if (table.notna().sum(axis="columns") >= 2).sum() >= 2:
+        if (table.notna().sum(axis="columns") >= 2).sum() >= 2 and table.stack().nunique() > 1:
             charts.append(_slopes(findings, naming, key, table))
     return charts
 
@@ -80,7 +83,7 @@ def _slopes(findings: Findings, naming: Naming, key: str, table: pd.DataFrame) -
         (x(place[arm.name]), y(float(table[arm.name].median())), arm, figure(float(table[arm.name].median()), unit))
         for arm in arms
     )
-    columns = tuple((x(place[arm.name]), wrap(arm.title.split(",")[0], 14, break_on_hyphens=False)[:2]) for arm in arms)
+    columns = tuple((x(place[arm.name]), wrap(arm.title.split(",")[0], 14, break_on_hyphens=False)[:3]) for arm in arms)
     return Slopes(key, naming.title(key), unit, y, columns, tuple(lines), medians, differences(findings, key, unit))
 
 
