@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
+from scipy import ndimage
 
 from phantoms.cavity import solve
 from phantoms.course import AIR_DECAY_DAY, SurgicalCourse, regrown_cc
@@ -26,6 +27,8 @@ from phantoms.volume import Volume
 # An image made within this many days of the day that is asked for is the truth of that day.
 SAME_DAY = 0.5
 _SIZING_MM = 4.0
+# Voxels below this density, g/cm3, half-way from air to fluid, are air; less of it in a cavity, cm3, is none.
+_AIR_BELOW, _LEAST_CC = 0.5, 0.01
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,22 @@ def measured(patient: Patient, seed: int) -> MeasuredAnatomy:
     drawn = Lesion.draw(rng, centre, walls[0].volume_cc)
     course = SurgicalCourse.draw(rng, drawn, to_skull(room, centre).tolist(), room, Resection(0.0))
     through = MeasuredCourse.through(course, walls)
-    return MeasuredAnatomy(tuple(patient.epochs), through, patient.id, _facts(patient, through), seed)
+    return MeasuredAnatomy(tuple(map(_with_air, patient.epochs)), through, patient.id, _facts(patient, through), seed)
+
+
+def _with_air(epoch: Epoch) -> Epoch:
+    """Return an epoch whose cavity holds air in its density, with a contour of that air if nobody drew one.
+
+    Without it the air would stay in the cavity on all days that are made of this one.
+    """
+    cavity, density = epoch.structures.get("cavity"), epoch.volumes["density"]
+    if cavity is None or "air" in epoch.structures:
+        return epoch
+    rho = density.on(cavity.grid).data
+    beside = ndimage.binary_dilation(rho < _AIR_BELOW)  # voxels at its surface are partly air
+    share = np.where(beside, np.clip(1.0 - rho, 0.0, 1.0), 0.0)
+    air = replace(cavity, name="air", occupancy=cavity.occupancy * share)
+    return epoch if air.volume_cc < _LEAST_CC else replace(epoch, structures={**epoch.structures, "air": air})
 
 
 def _seen(volume: Volume, before: Mapping[str, Structure], after: Mapping[str, Structure]) -> Volume:

@@ -1,5 +1,7 @@
 """A real patient over time: true on the days that were imaged, on the course through them on others."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -149,6 +151,22 @@ def test_residual_tumour_regrows_and_air_goes_on_days_without_image(epochs: tupl
     )
     gone = air.on(grid) - soon.structures["air"].on(grid) > 0.9
     assert gone.any() and np.median(soon.volumes["density"].data[gone]) == pytest.approx(1.01, abs=0.04)
+
+
+def test_air_that_nobody_contoured_resorbs_too(epochs: tuple[Epoch, ...]) -> None:
+    first = epochs[0]
+    contoured, free = first.structures["air"], {n: s for n, s in first.structures.items() if n != "air"}
+    real = measured(Patient("real-1", (replace(first, structures=free),)), 5)
+    found = real.epoch(1.0).structures["air"]
+    assert found.volume_cc == pytest.approx(contoured.volume_cc, rel=0.15)
+    late = real.epoch(25.0)
+    assert late.structures["air"].volume_cc < 0.05 * found.volume_cc
+    inside = late.structures["cavity"].on(first.grid) > 0.99
+    assert late.volumes["density"].data[inside].min() > 0.8
+    # Where there is none in the density, none is made up.
+    dry = Volume(first.grid, np.maximum(first.volumes["density"].data, 1.0), Quantity.DENSITY)
+    without = measured(Patient("real-1", (Epoch(1.0, {**first.volumes, "density": dry}, free),)), 5)
+    assert "air" not in without.epoch(1.0).structures
 
 
 def test_a_volume_is_solved_for_on_either_side_of_zero() -> None:
