@@ -146,6 +146,9 @@ def test_the_check_fails_where_a_limit_or_the_dose_does_not_hold(planned, tmp_pa
     write_volume(spoilt / "dose.nii.gz", Volume(dose.grid, 1.05 * dose.data, Quantity.DOSE))
     status, out, _ = lacuna(capsys, "plan-check", spoilt)
     assert status == 1 and "DIFFERS" in out
+    write_volume(spoilt / "dose.nii.gz", Volume(dose.grid, 1.3 * dose.data, Quantity.DOSE))
+    status, out, _ = lacuna(capsys, "plan-check", spoilt, "--no-dose")
+    assert status == 1 and "template 'srs-marginal' allows 145 %" in out and "1 clinical limits violated" in out
     hot = Volume(dose.grid, dose.data + 20.0, Quantity.DOSE)
     write_volume(spoilt / "dose.nii.gz", hot)
     status, out, _ = lacuna(capsys, "plan-check", spoilt, "--no-dose", "--json")

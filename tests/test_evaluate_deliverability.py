@@ -9,10 +9,11 @@ from hand_made import arc, arcs_on, fields_on, machine_named, moved_leaf, segmen
 from planner import library
 from planner.evaluate import metrics as metrics_module
 from planner.evaluate.apertures import aperture_figures, area_mm2, leaf_borders_mm
-from planner.evaluate.deliverability import clinical_violations, machine_violations
+from planner.evaluate.deliverability import clinical_violations, machine_violations, template_violations
 from planner.evaluate.delivery_time import delivery_time, gantry_way_deg, intervals
 from planner.treatment.constant import Constant
 from planner.treatment.delivery import Delivery
+from planner.treatment.objective import ObjectiveTemplate
 from planner.treatment.timing import TimingRules
 
 STX = machine_named("truebeam-stx")
@@ -256,3 +257,16 @@ def test_limits_of_organs_are_read_from_metrics():
     assert [(v.limit, v.where, v.value, v.allowed) for v in found] == [("D0.035cc_gy", "chiasm", 12.5, 12.0)]
     assert found[0].text == "chiasm: D0.035cc_gy is 12.5 Gy, mandatory limit 12"
     assert {v.where for v in clinical_violations(rows, limits, "optimal")} == {"chiasm", "brain"}
+
+
+@pytest.mark.parametrize(("name", "percent"), [("srs-marginal", 145.0), ("srs-homogeneous", 110.0)])
+def test_the_largest_dose_is_held_to_the_template(name, percent):
+    template = library.load("objectives", name, ObjectiveTemplate)
+    for above, violated in ((0.01, True), (0.0, False)):
+        rows = [
+            metrics_module.Metric("ptv", "Dmax_gy", 0.2 * (percent + above), "Gy"),
+            metrics_module.Metric("brain", "Dmax_gy", 100.0, "Gy"),
+        ]
+        found = template_violations(rows, template, 20.0)
+        assert [(v.limit, v.where, v.allowed) for v in found] == [("maximum_dose", "ptv", 0.2 * percent)] * violated
+        assert all(name in v.text for v in found)

@@ -183,3 +183,20 @@ def test_a_technique_without_apertures_is_refused():
     with pytest.raises(PlanningError, match="does not say how its apertures"):
         bare = r.technique.model_copy(update={"apertures": None})
         make_deliverable(request(technique=bare), ENGINE, effort=QUICK)
+
+
+@pytest.mark.parametrize("name", ["ncvmat", "dca"])
+def test_a_plan_is_no_hotter_than_its_template_allows(name):
+    asked = library.load("objectives", "srs-marginal", ObjectiveTemplate)
+    light = asked.target_maximum.value.model_copy(update={"level": 1.1, "weight": 20.0})
+    asked = asked.model_copy(update={"target_maximum": constant(light)})
+    largest, allowed = [], 9.0
+    for _ in range(2):
+        template = asked.model_copy(update={"maximum_dose": constant(allowed)})
+        plan, delivery = make_deliverable(request(name, objectives=template), ENGINE, effort=QUICK)
+        values = {row.name: row.value for row in target_metrics(plan.dose.volume, plan.targets["ptv"], 18.0)}
+        assert values["V100_percent"] > 98.0
+        assert not violations(delivery, library.load("machines", plan.machine, Machine))
+        largest.append(values["hi_rtog"])
+        allowed = 0.985 * largest[0]
+    assert largest[1] <= allowed

@@ -21,6 +21,7 @@ from planner.treatment.dose import Dose
 from planner.treatment.errors import InputError
 from planner.treatment.limits import DoseAgreement
 from planner.treatment.machine import Machine
+from planner.treatment.objective import ObjectiveTemplate
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
 def show(found: Mapping[str, Any]) -> None:
     """Print the result of a check for a reader."""
     violations = found["violations"]
-    for kind, title in (("machine", "machine"), ("clinical", "mandatory organ limit")):
+    for kind, title in (("machine", "machine"), ("clinical", "mandatory limit of dose")):
         for row in violations[kind]:
             typer.echo(f"violated ({title}): {row['text']}")
     for row in violations["optimal_only"]:
@@ -113,7 +114,9 @@ def show(found: Mapping[str, Any]) -> None:
 
 
 def _quality(plan: SavedPlan, machine: Machine, folder: Path, request: CheckRequest) -> PlanQuality:
-    planned = Planned(plan.delivery, machine, plan.about.prescription, plan.dose, plan.structures, plan.targets)
+    about = plan.about
+    template = library.load("objectives", about.template, ObjectiveTemplate, str(folder / "plan.json"), "template")
+    planned = Planned(plan.delivery, machine, about.prescription, template, plan.dose, plan.structures, plan.targets)
     try:
         return plan_quality(planned, Histograms(plan.dose), scenarios=request.robust)
     except ValueError as error:

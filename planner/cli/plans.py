@@ -110,7 +110,8 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
             _request(case, names, wanted.robust), names.engine, tell, fast=names.fast, corrector=names.corrector
         )
     plan = replace(plan, dose=in_body(plan.dose, case.structures["external"]))
-    planned = Planned(delivery, names.machine, names.prescription, plan.dose.volume, case.structures, case.targets)
+    asked = (names.machine, names.prescription, names.template)
+    planned = Planned(delivery, *asked, plan.dose.volume, case.structures, case.targets)
     histograms = Histograms(plan.dose.volume)
     quality = plan_quality(planned, histograms, scenarios=True)
     wall_s = time.monotonic() - began

@@ -16,6 +16,7 @@ from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
 from planner.treatment.geometry import signed_deg
 from planner.treatment.limits import Limits
 from planner.treatment.machine import DeliveryLimits, Machine
+from planner.treatment.objective import ObjectiveTemplate
 
 # Positions travel through decimal files: a limit is violated beyond its last printed digit.
 SLACK_MM, SLACK_DEG, SLACK = 1e-3, 1e-3, 1e-6
@@ -28,7 +29,7 @@ class Violation:
     Attributes
     ----------
     limit : str
-        Name of the limit, as the machine's file or the limits of the organs have it.
+        Name of the limit, as the machine's file, the limits of the organs or the template have it.
     where : str
         Beam and number of the control point, counted from 1; or a structure.
     value, allowed : float
@@ -111,6 +112,30 @@ def clinical_violations(metrics: Iterable[Metric], limits: Limits, level: str = 
                 allowed = limit.at_most.value
                 text = f"{name}: {limit.quantity} is {row.value + allowed:.4g} {row.unit}, {level} limit {allowed:g}"
                 found.append(Violation(limit.quantity, name, row.value + allowed, allowed, row.unit, text))
+    return found
+
+
+def template_violations(
+    metrics: Iterable[Metric], template: ObjectiveTemplate, prescription_gy: float
+) -> list[Violation]:
+    """Return whether the largest dose of the PTV is beyond what the plan's template allows.
+
+    Parameters
+    ----------
+    metrics : iterable of Metric
+        With ``Dmax_gy`` of ``ptv``.
+    template : ObjectiveTemplate
+    prescription_gy : float
+        Of the whole course.
+    """
+    allowed = template.maximum_dose.value * prescription_gy
+    found = []
+    for metric in metrics:
+        if (metric.structure, metric.name) == ("ptv", "Dmax_gy") and metric.value > allowed:
+            percent = 100.0 * metric.value / prescription_gy
+            text = f"ptv: Dmax_gy is {metric.value:.4g} Gy, {percent:.1f} % of the prescription, "
+            text += f"template '{template.name}' allows {100.0 * template.maximum_dose.value:g} %"
+            found.append(Violation("maximum_dose", "ptv", metric.value, allowed, "Gy", text))
     return found
 
 

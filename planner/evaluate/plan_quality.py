@@ -7,13 +7,19 @@ from phantoms.structure import Structure
 from phantoms.volume import Volume
 from planner import library
 from planner.evaluate.apertures import ApertureFigures, aperture_figures
-from planner.evaluate.deliverability import Violation, clinical_violations, machine_violations
+from planner.evaluate.deliverability import (
+    Violation,
+    clinical_violations,
+    machine_violations,
+    template_violations,
+)
 from planner.evaluate.delivery_time import DeliveryTime, delivery_time
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.metrics import Metric, case_metrics, limits_for
 from planner.evaluate.robustness import Robustness, robustness
 from planner.treatment.delivery import Delivery
 from planner.treatment.machine import Machine
+from planner.treatment.objective import ObjectiveTemplate
 from planner.treatment.prescription import Prescription
 from planner.treatment.scenario import SETUP, ScenarioSet
 from planner.treatment.timing import TimingRules
@@ -43,7 +49,7 @@ class PlanQuality:
     robustness : Robustness or None
         Of the GTV; None if not asked for.
     machine, clinical, wished : tuple of Violation
-        Violated limits of the machine, mandatory ones of organs, optimal ones of organs.
+        Violated limits of the machine, mandatory ones of organs and of the template, optimal ones of organs.
     """
 
     metrics: tuple[Metric, ...]
@@ -77,6 +83,8 @@ class Planned:
     delivery : Delivery
     machine : Machine
     prescription : Prescription
+    template : ObjectiveTemplate
+        What the plan was asked to achieve.
     dose : Volume
         Gy for the whole course.
     structures, targets : mapping of str to Structure
@@ -85,6 +93,7 @@ class Planned:
     delivery: Delivery
     machine: Machine
     prescription: Prescription
+    template: ObjectiveTemplate
     dose: Volume
     structures: Mapping[str, Structure]
     targets: Mapping[str, Structure]
@@ -138,6 +147,8 @@ def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> P
     violated = tuple(machine_violations(plan.delivery, plan.machine))
     metrics = tuple(case_metrics(histograms, plan.structures, plan.targets, prescription))
     limits = limits_for(prescription.fractions)
+    clinical = clinical_violations(metrics, limits) if limits else []
+    clinical += template_violations(metrics, plan.template, prescription.dose_gy)
     moved = None
     if scenarios:
         chosen = library.load("scenarios", SETUP, ScenarioSet)
@@ -149,6 +160,6 @@ def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> P
         time=delivery_time(plan.delivery, plan.machine, library.load("timing", TIMING, TimingRules)),
         robustness=moved,
         machine=violated,
-        clinical=tuple(clinical_violations(metrics, limits) if limits else ()),
+        clinical=tuple(clinical),
         wished=tuple(clinical_violations(metrics, limits, "optimal") if limits else ()),
     )

@@ -18,6 +18,7 @@ from planner.optimise.planning import (
     PlanRequest,
     binding,
     checked_target,
+    largest_in_target,
     normalisation_factor,
     objective_for,
     samples_of,
@@ -43,6 +44,11 @@ _ROUNDS = 6
 _SCALED = 2e-4
 # Static segments within this of the fewest monitor units that can be delivered are not worth their time.
 _HARDLY_USED = 1.01
+# A plan hotter than its template allows is searched again up to this often, each time with so much more weight on the
+# target's least and largest dose.
+_COOLINGS, _FIRMER = 3, 4.0
+# The largest dose that is aimed at then, of what is allowed: metrics may find a peak between the points.
+_COOL = 0.99
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,12 @@ class _Case:
     influence: Influence
     objective: Objective
     accurate: Engine | None
+    outline: Outline | None = None
+
+    @property
+    def moves_leaves(self) -> bool:
+        """Whether leaves are optimised, or monitor units alone."""
+        return self.shaping.shape == "optimised" or self.shaping.trim_mm > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +136,10 @@ def make_deliverable(
     effort = effort or ApertureEffort()
     case = _prepared(request, fast or engine, corrector or engine)
     start, before = _started(case, effort, progress)
+    if case.shaping.shape == "conformal":
+        case = replace(case, outline=Outline(start.apertures, case.shaping.trim_mm))
     points, found = _searched(case, start, effort, progress)
-    points, dose, factor = _normalised(case, points, engine)
+    points, dose, factor = _finished(case, points, engine, progress)
     delivery = delivery_of(request, case.beams, points.beam_of, points.apertures, points.motion)
     made = delivered_beams(turning(delivery), request.machine)
     plan = Plan(
@@ -203,28 +217,36 @@ def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Pro
     """Return the control points found and what the last stage of the search says, with the evaluations of all."""
     stages = _stages(case, effort)
     points, evaluations, influence = start, 0, case.influence
-    machine, outline = case.request.machine, None
-    if case.shaping.shape == "conformal":
-        outline = Outline(start.apertures, case.shaping.trim_mm)
     for most, leaves, correct in stages:
         if correct:
-            influence = Corrected(case.influence, _offset(case, points))
-        where = ApertureMap.of(case.beams, points.beam_of, machine, passage_of(points.motion))
-        found = search(
-            influence,
-            where,
-            [(case.objective, most)],
-            points.apertures,
-            machine,
-            points.motion,
-            leaves=leaves,
-            outline=outline,
-            progress=progress,
-        )
-        points, evaluations = replace(points, apertures=found.apertures), evaluations + found.evaluations
-        if leaves and not correct and outline is None:
+            assert case.accurate is not None
+            influence = Corrected(case.influence, _offset(case, points, _dose(case, points, case.accurate)))
+        points, found = _stage(case, influence, points, (most, leaves), progress)
+        evaluations += found.evaluations
+        if leaves and not correct and case.outline is None:
             points = _worth_while(case, points)
     return points, replace(found, evaluations=evaluations)
+
+
+def _stage(
+    case: _Case, influence: Influence, points: _Points, how: tuple[int, bool], progress: Progress
+) -> tuple[_Points, Search]:
+    """Return control points after one stage of at most so many evaluations, in which leaves move or not."""
+    most, leaves = how
+    machine = case.request.machine
+    where = ApertureMap.of(case.beams, points.beam_of, machine, passage_of(points.motion))
+    found = search(
+        influence,
+        where,
+        [(case.objective, most)],
+        points.apertures,
+        machine,
+        points.motion,
+        leaves=leaves,
+        outline=case.outline,
+        progress=progress,
+    )
+    return replace(points, apertures=found.apertures), found
 
 
 def _stages(case: _Case, effort: ApertureEffort) -> list[tuple[int, bool, bool]]:
@@ -232,7 +254,7 @@ def _stages(case: _Case, effort: ApertureEffort) -> list[tuple[int, bool, bool]]
     corrections = case.request.effort.corrections if case.accurate is not None else 0
     last = case.request.effort.correction_evaluations
     if case.shaping.shape == "conformal":
-        trimmed = case.shaping.trim_mm > 0
+        trimmed = case.moves_leaves
         # Near the outline a correction has little to change, but where the fast engine left a field out.
         field = any(case.request.machine.magnetic_field_t.value) and not case.request.ignore_field
         return [(effort.weights, trimmed, False)] + [(last, trimmed, True)] * (corrections if field else 0)
@@ -251,12 +273,11 @@ def _worth_while(case: _Case, points: _Points) -> _Points:
     return _Points(points.beam_of[kept], points.apertures.chosen(kept), points.motion.chosen(kept))
 
 
-def _offset(case: _Case, points: _Points) -> np.ndarray:
-    """Return what the accurate engine gives more than the fast one at the points of the optimisation."""
-    assert case.accurate is not None
+def _offset(case: _Case, points: _Points, dose: Dose) -> np.ndarray:
+    """Return what a dose of the control points is more than the fast engine's at the points of the optimisation."""
     where = ApertureMap.of(case.beams, points.beam_of, case.request.machine, passage_of(points.motion))
     fast = case.influence.forward(where.forward(points.apertures))
-    return dose_at(_dose(case, points, case.accurate).volume, case.samples.points_mm) - fast
+    return dose_at(dose.volume, case.samples.points_mm) - fast
 
 
 def _dose(case: _Case, points: _Points, engine: Engine) -> Dose:
@@ -271,6 +292,25 @@ def _dose(case: _Case, points: _Points, engine: Engine) -> Dose:
         ignore_field=request.ignore_field,
         region=request.targets["ptv"],
     )
+
+
+def _finished(case: _Case, found: _Points, engine: Engine, progress: Progress) -> tuple[_Points, Dose, float]:
+    """Return normalised control points, their dose, and the factor of the last normalisation.
+
+    They are searched again with the dose just found while it is hotter than the template allows.
+    """
+    request, template = case.request, case.request.objectives
+    points, dose, factor = _normalised(case, found, engine)
+    for n in range(1, _COOLINGS + 1):
+        if largest_in_target(dose.volume, request) <= _COOL * template.maximum_dose.value:
+            break
+        firm = replace(request, objectives=template.firmer(_FIRMER**n))
+        goal = objective_for(firm, case.samples, request.effort.stages[-1][0])
+        influence = Corrected(case.influence, _offset(case, points, dose))
+        how = request.effort.correction_evaluations, case.moves_leaves
+        points, _ = _stage(replace(case, objective=goal), influence, points, how, progress)
+        points, dose, factor = _normalised(case, points, engine)
+    return points, dose, factor
 
 
 def _normalised(case: _Case, points: _Points, engine: Engine) -> tuple[_Points, Dose, float]:

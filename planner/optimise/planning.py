@@ -170,8 +170,7 @@ def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
         If there is no dose to scale.
     """
     ptv, how = request.targets["ptv"], request.objectives.normalisation.value
-    padded = ptv.cropped(1)  # the direction of the surface needs a neighbour on either side
-    points, volume = filled(padded.grid, padded.occupancy, SPLIT)
+    points, volume = _fine_points(ptv)
     if how.kind == "isodose":
         now = float(dose_at(dose, points).max()) * how.percent / 100
     else:
@@ -184,6 +183,18 @@ def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
     if not now > 0:
         raise PlanningError("no dose reaches part of the target, so the plan cannot be normalised")
     return request.prescription.dose_gy / now
+
+
+def largest_in_target(dose: Volume, request: PlanRequest) -> float:
+    """Return the largest dose in the PTV as a multiple of the prescription."""
+    points, _ = _fine_points(request.targets["ptv"])
+    return float(dose_at(dose, points).max()) / request.prescription.dose_gy
+
+
+def _fine_points(ptv: Structure) -> tuple[np.ndarray, np.ndarray]:
+    """Return points that fill the PTV on its own grid and the volume, in voxels, that each stands for."""
+    padded = ptv.cropped(1)  # the direction of the surface needs a neighbour on either side
+    return filled(padded.grid, padded.occupancy, SPLIT)
 
 
 def dose_to_volume(values: np.ndarray, volume: np.ndarray, percent: float) -> float:

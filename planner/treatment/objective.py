@@ -1,8 +1,8 @@
 """What a plan is asked to achieve, as data. Doses are multiples of the prescription unless the key ends in ``_gy``."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from planner.treatment.constant import Constant, Frozen
 
@@ -130,6 +130,8 @@ class ObjectiveTemplate(Frozen):
     smoothness : Constant
         Weight of squared differences between neighbouring bixels.
     normalisation : Constant
+    maximum_dose : Constant
+        The largest dose that a plan may have in the PTV; a plan with more violates this template.
     """
 
     name: str
@@ -147,3 +149,20 @@ class ObjectiveTemplate(Frozen):
     skin: Constant[SkinGoal]
     smoothness: Constant[float]
     normalisation: Constant[Normalisation]
+    maximum_dose: Constant[float]
+
+    @model_validator(mode="after")
+    def _maximum_above_its_goal(self) -> Self:
+        if self.maximum_dose.value <= self.target_maximum.value.level:
+            raise ValueError("'maximum_dose' must lie above the level of 'target_maximum'")
+        return self
+
+    def firmer(self, factor: float) -> Self:
+        """Return a template that minds the least and the largest dose of the target `factor` times as much."""
+
+        def heavier(goal: Constant[Goal]) -> Constant[Goal]:
+            value = goal.value.model_copy(update={"weight": factor * goal.value.weight})
+            return goal.model_copy(update={"value": value})
+
+        heavy = {"target_minimum": heavier(self.target_minimum), "target_maximum": heavier(self.target_maximum)}
+        return self.model_copy(update=heavy)
