@@ -11,7 +11,7 @@ back is exact; the Jacobian determinant is dv'/dv > 0 however the walls depend o
 
 import numpy as np
 
-from kernels._jit import njit
+from kernels._jit import njit, njit_fast
 from kernels.types import Lattice
 
 
@@ -93,7 +93,7 @@ def flow_lattice(lattice: Lattice, centre, tables, share, planes, out: np.ndarra
                 out[0, i, j, k], out[1, i, j, k], out[2, i, j, k] = x * scale, y * scale, z * scale
 
 
-@njit
+@njit_fast
 def warp(lattice: Lattice, values, shift_lattice: Lattice, shift, planes, out) -> None:
     """Write to `out`, on the lattice of `shift`, `values` (trilinear, ends held) at voxel centres moved by `shift`.
 
@@ -110,17 +110,22 @@ def warp(lattice: Lattice, values, shift_lattice: Lattice, shift, planes, out) -
     out : ndarray, shape ``shift_lattice.shape``
     """
     nx, ny, nz = lattice.shape
+    px, py, pz = 1.0 / lattice.step[0], 1.0 / lattice.step[1], 1.0 / lattice.step[2]
     sx, sy, sz = shift_lattice.step
-    ox, oy, oz = shift_lattice.origin
+    ox = shift_lattice.origin[0] - lattice.origin[0]
+    oy = shift_lattice.origin[1] - lattice.origin[1]
+    oz = shift_lattice.origin[2] - lattice.origin[2]
+    # The step to the next voxel, and the last that has a next; nothing follows in a volume of one plane.
+    ex, ey, ez = min(nx - 1, 1), min(ny - 1, 1), min(nz - 1, 1)
     for i in range(planes[0], planes[1]):
         for j in range(shift_lattice.shape[1]):
             for k in range(shift_lattice.shape[2]):
-                x = (ox + i * sx + shift[0, i, j, k] - lattice.origin[0]) / lattice.step[0]
-                y = (oy + j * sy + shift[1, i, j, k] - lattice.origin[1]) / lattice.step[1]
-                z = (oz + k * sz + shift[2, i, j, k] - lattice.origin[2]) / lattice.step[2]
+                x = (ox + i * sx + shift[0, i, j, k]) * px
+                y = (oy + j * sy + shift[1, i, j, k]) * py
+                z = (oz + k * sz + shift[2, i, j, k]) * pz
                 x, y, z = min(max(x, 0.0), nx - 1.0), min(max(y, 0.0), ny - 1.0), min(max(z, 0.0), nz - 1.0)
-                p, q, r = min(int(x), max(nx - 2, 0)), min(int(y), max(ny - 2, 0)), min(int(z), max(nz - 2, 0))
-                p1, q1, r1 = min(p + 1, nx - 1), min(q + 1, ny - 1), min(r + 1, nz - 1)
+                p, q, r = min(int(x), nx - 1 - ex), min(int(y), ny - 1 - ey), min(int(z), nz - 1 - ez)
+                p1, q1, r1 = p + ex, q + ey, r + ez
                 a, b, c = x - p, y - q, z - r
                 v00 = values[p, q, r] * (1.0 - c) + values[p, q, r1] * c
                 v01 = values[p, q1, r] * (1.0 - c) + values[p, q1, r1] * c

@@ -15,6 +15,7 @@ from phantoms.grid import Grid
 from phantoms.head import Head, sampled_noise
 from phantoms.structure import Structure
 from phantoms.tissue import blood_shares
+from phantoms.volume import Volume
 
 OEDEMA_SHARE = Cited(0.85, "of white matter within reach of the oedema; cortex is spared", "assumed")
 FINGERS = Cited(0.8, "oedema spreads along tracts, in fingers: how far its edge strays", "assumed")
@@ -32,15 +33,19 @@ class Appearance:
     ----------
     head : Head
     craniotomy : Craniotomy
-    skull : Structure
-        The whole skull of the head at rest.
+    grid : Grid
+        The patient's.
+    skull, intracranial : Structure
+        Of the head at rest.
     voids_mm : mapping of str to float
         How far from the middle of a plate the signal of each weighting is lost.
     """
 
     head: Head
     craniotomy: Craniotomy
+    grid: Grid
     skull: Structure
+    intracranial: Structure
     voids_mm: Mapping[str, float]
 
     @cached_property
@@ -48,8 +53,13 @@ class Appearance:
         return self.craniotomy.cut(self.skull)
 
     @cached_property
+    def _depth(self) -> Volume:
+        return self.head.pose.sampled(self.head.vault, self.craniotomy.window(self.grid))
+
+    @cached_property
     def _scalp(self) -> Structure:
-        return self.craniotomy.scalp(self.head.vault, self.head.external, self.skull)
+        skin = self.head.pose.sampled(self.head.external, self._depth.grid)
+        return self.craniotomy.scalp(self._depth, skin, self.skull)
 
     def paint(self, canvas: Canvas, regions: Mapping[str, Structure], white: np.ndarray, day: float) -> None:
         """Paint the regions of a course on a canvas that shows the head.
@@ -73,7 +83,7 @@ class Appearance:
         self._plates(canvas)
 
     def _oedema(self, canvas: Canvas, oedema: Structure, white: np.ndarray) -> None:
-        taking_up = _view(white, oedema.grid, canvas.grid).astype(np.float32) / np.float32(255.0)
+        taking_up = white[canvas.grid.part(oedema.grid)].astype(np.float32) / np.float32(255.0)
         waves = np.float32(FINGERS.value) * self._coarse(oedema.grid)
         # In the middle of the flank of the occupancy the edge strays most; full and empty stay so.
         share = oedema.occupancy
@@ -93,7 +103,7 @@ class Appearance:
         share = SWELLING_SHARE.value * float(np.exp(-day / SWELLING_DAY.value))
         uneven = np.clip(1.0 + 0.3 * self._coarse(swollen.grid), 0.0, 1.0)
         canvas.fill("oedema", swollen.occupancy * uneven * np.float32(share), swollen.grid)
-        under = self.craniotomy.collection(self.head.vault, canvas.grid, day)
+        under = self.craniotomy.collection(self._depth, self.intracranial, day)
         canvas.fill("cavity_fluid", under.occupancy, under.grid)
         blood = np.clip(0.5 + 0.5 * self._fine(under.grid, 0.5), 0.0, 1.0)
         canvas.fill(next(iter(blood_shares(day))), under.occupancy * blood, under.grid)
@@ -130,7 +140,7 @@ class Appearance:
             x, y, z = ((axis - at) ** 2 for axis, at in zip(window.axes_mm(), place, strict=True))
             square = (x[:, None, None] + y[:, None] + z).astype(np.float32)
             for name, radius in wide:
-                _view(canvas.maps[name], window, canvas.grid)[...] *= 1.0 - np.exp(-((square / radius**2) ** 2))
+                canvas.maps[name][canvas.grid.part(window)] *= 1.0 - np.exp(-((square / radius**2) ** 2))
 
     @staticmethod
     def _fill(canvas: Canvas, tissue: str, region: Structure) -> None:
@@ -143,12 +153,6 @@ class Appearance:
         """Return the fine noise with its waves longer by the inverse of `stretch`."""
         x, y, z = (np.float32(stretch) * axis.astype(np.float32) for axis in grid.axes_mm())
         return self.head.fine.at(x[:, None, None], y[None, :, None], z[None, None, :])
-
-
-def _view(whole: np.ndarray, window: Grid, grid: Grid) -> np.ndarray:
-    """Return the part of an array on `grid` that lies on a window of it."""
-    offset = window.offset_in(grid) or (0, 0, 0)
-    return whole[tuple(slice(o, o + n) for o, n in zip(offset, window.shape, strict=True))]
 
 
 def _settled(blood: Structure, cavity: Structure) -> np.ndarray:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from phantoms.grid import Triple
-from phantoms.shapes import Below, Box, Ellipsoid, Shape, Torus, union
+from phantoms.shapes import Below, Box, Ellipsoid, Shape, Torus, turned, union
 from phantoms.skull import SIDES, Frame, mirrored, posterior_fossa
 
 # Folia of the cerebellum are a few mm apart; a lobule has four of them.
@@ -64,21 +64,12 @@ def sylvian_fissures(frame: Frame, opening_mm: float) -> Shape:
     for side in SIDES.values():
         mouth, outer = frame.at(side * 55, -8, 14), frame.at(side * 48, -5, 17)
         cleft = Box(mouth, (40.0, 40.0, half)) & Ellipsoid(mouth, (17.0, 31.0, 14.0))
-        parts.append(cleft.rotated(_turned(1, side * 14.0) @ _turned(0, 19.0), mouth))
+        parts.append(cleft.rotated(turned(1, side * 14.0) @ turned(0, 19.0), mouth))
         # The cleft over the insula is part of a shell about the lentiform nucleus.
         insula = frame.ball((side * 22, -5, 17), (19, 30, 20))
         shell = (insula.grown(half) - insula.grown(-half)) & Ellipsoid(outer, (14.0, 23.0, 15.0))
-        parts.append(shell.rotated(_turned(2, side * 9.0), outer))
+        parts.append(shell.rotated(turned(2, side * 9.0), outer))
     return union(*parts)
-
-
-def _turned(axis: int, angle_deg: float) -> np.ndarray:
-    """Return the rotation matrix about a coordinate axis."""
-    c, s = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
-    a, b = (axis + 1) % 3, (axis + 2) % 3
-    turn = np.eye(3)
-    turn[a, a], turn[a, b], turn[b, a], turn[b, b] = c, -s, s, c
-    return turn
 
 
 def deep_nuclei(frame: Frame) -> Shape:
@@ -88,9 +79,9 @@ def deep_nuclei(frame: Frame) -> Shape:
         caudate = [(14, -22, 22), (16, -14, 30), (19, 2, 37), (23, 24, 33)]
         parts.append(frame.path(mirrored(caudate, side), 7.0, 2.0))
         lentiform = frame.at(side * 25, -3, 17)
-        parts.append(Ellipsoid(lentiform, (6.5, 20.0, 12.0)).rotated(_turned(2, -side * 14.0), lentiform))
+        parts.append(Ellipsoid(lentiform, (6.5, 20.0, 12.0)).rotated(turned(2, -side * 14.0), lentiform))
         thalamus = frame.at(side * 11, 14, 20)
-        parts.append(Ellipsoid(thalamus, (8.5, 15.0, 11.0)).rotated(_turned(2, -side * 25.0), thalamus))
+        parts.append(Ellipsoid(thalamus, (8.5, 15.0, 11.0)).rotated(turned(2, -side * 25.0), thalamus))
     return union(*parts)
 
 
@@ -126,9 +117,9 @@ def ventricles(frame: Frame, dilation: float) -> Shape:
     wide = dilation
     for side in SIDES.values():
         front, body, atrium = (frame.at(side * x, y, z) for x, y, z in ((5.5, -18, 30), (7.5, 6, 36.5), (23, 36, 26)))
-        parts.append(Ellipsoid(front, (4.0 * wide, 17.0, 10.0)).rotated(_turned(2, side * 15.0), front))
-        parts.append(Ellipsoid(body, (7.5 * wide, 27.0, 4.8 * wide)).rotated(_turned(1, side * 16.0), body))
-        parts.append(Ellipsoid(atrium, (5.4 * wide, 9.0, 11.0)).rotated(_turned(2, -side * 20.0), atrium))
+        parts.append(Ellipsoid(front, (4.0 * wide, 17.0, 10.0)).rotated(turned(2, side * 15.0), front))
+        parts.append(Ellipsoid(body, (7.5 * wide, 27.0, 4.8 * wide)).rotated(turned(1, side * 16.0), body))
+        parts.append(Ellipsoid(atrium, (5.4 * wide, 9.0, 11.0)).rotated(turned(2, -side * 20.0), atrium))
         bend = [(6, -12, 33), (9, 12, 37), (16, 26, 36), (23, 36, 30)]
         parts.append(frame.path(mirrored(bend, side), 3.6 * wide, 5.6 * wide))
         parts.append(frame.path(mirrored([(25, 42, 24), (26, 54, 21), (23, 64, 19)], side), 4.0 * wide, 1.2))

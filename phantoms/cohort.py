@@ -19,7 +19,7 @@ from phantoms.noise import Noise
 from phantoms.patient import Epoch
 from phantoms.resection import TECHNIQUES, Resection
 from phantoms.scanner import Scanner
-from phantoms.shapes import occupancy
+from phantoms.shapes import covered
 from phantoms.site import Site
 from phantoms.structure import Role, Structure
 from phantoms.tissue import TISSUES
@@ -227,12 +227,11 @@ class SyntheticAnatomy:
     def _room(self) -> Structure:
         """Return the space on the lesion's side of the dura about the lesion, which it cannot leave."""
         centre = self.site.centre_mm
-        side = 1.0 if centre[0] > 0 else -1.0
-        shape = brain.compartment(self.head.frame, self.head.vault, side, not self.site.below)
+        upright = brain.compartment(self.head.frame, self.head.vault, self.site.side, not self.site.below)
         window = Grid.covering(
             (centre - _ROOM_MM).tolist(), (centre + _ROOM_MM).tolist(), min(self.spec.spacing_mm, 1.5)
         )
-        return Structure("room", Role.SUPPORT, window, occupancy(shape, window))
+        return Structure("room", Role.SUPPORT, window, covered(self.head.pose.sampled(upright, window).data, window))
 
     @cached_property
     def _sequences(self) -> dict[str, mri.Sequence]:
@@ -249,7 +248,8 @@ class SyntheticAnatomy:
     @cached_property
     def _appearance(self) -> Appearance:
         voids = {name: mri.void_mm(sequence, self.spec.field_t) for name, sequence in self._sequences.items()}
-        return Appearance(self.head, self.craniotomy, self._background.structures["skull"], voids)
+        skull, inside = (self._background.structures[name] for name in ("skull", "intracranial"))
+        return Appearance(self.head, self.craniotomy, self.grid, skull, inside, voids)
 
     @cached_property
     def _bone_flap(self) -> Structure:

@@ -8,8 +8,9 @@ from phantoms.cited import Cited
 from phantoms.course import SurgicalCourse
 from phantoms.grid import Grid, Triple
 from phantoms.head import SKIN_MM
-from phantoms.shapes import Shape, covered, sampled
+from phantoms.shapes import covered
 from phantoms.structure import Role, Structure
+from phantoms.volume import Volume
 
 FLAP_RADIUS_MM = Cited(24.0, "craniotomies for a single metastasis are 4-5 cm across", "assumed")
 SAW_CUT_MM = Cited(1.6, "width of the craniotome's cut", "assumed")
@@ -47,39 +48,49 @@ class Craniotomy:
 
     def flap(self, skull: Structure) -> Structure:
         """Return the flap without its cut, ``bone_flap``, from the whole skull."""
-        window, away = self._nearby(skull.grid)
+        window = self.window(skull.grid)
+        away = self._away(window)
         inside = covered(away - np.float32(FLAP_RADIUS_MM.value), window)
         return Structure("bone_flap", Role.SUPPORT, window, inside * skull.on(window)).cropped()
 
     def cut(self, skull: Structure) -> Structure:
         """Return the saw cut around the flap, ``saw_cut``, from the whole skull."""
-        window, away = self._nearby(skull.grid)
+        window = self.window(skull.grid)
+        away = self._away(window)
         half = np.float32(0.5 * SAW_CUT_MM.value)
         inside = covered(np.abs(away - np.float32(FLAP_RADIUS_MM.value) - half) - half, window)
         return Structure("saw_cut", Role.SUPPORT, window, inside * skull.on(window)).cropped()
 
-    def collection(self, vault: Shape, grid: Grid, day: float) -> Structure:
-        """Return the ``collection`` of blood and fluid under the flap on `day`, inside the skull's inner surface."""
-        window, away = self._nearby(grid)
-        depth = sampled(vault, window)
+    def collection(self, depth: Volume, intracranial: Structure, day: float) -> Structure:
+        """Return the ``collection`` of blood and fluid under the flap on `day`, inside the skull.
+
+        Parameters
+        ----------
+        depth : Volume
+            Signed distance to the inner surface of the skull, mm, on the `window` of a grid.
+        intracranial : Structure
+        day : float
+        """
+        away = self._away(depth.grid)
         thick = COLLECTION_MM.value * float(np.exp(-day / COLLECTION_DAY.value))
         # It thins out towards the edge of the flap.
         floor = np.float32(thick) * np.maximum(1.0 - (away / np.float32(FLAP_RADIUS_MM.value)) ** 2, 0.0)
-        return Structure("collection", Role.SUPPORT, window, covered(depth, window) - covered(depth + floor, window))
+        under = covered(depth.data, depth.grid) - covered(depth.data + floor, depth.grid)
+        return Structure("collection", Role.SUPPORT, depth.grid, np.minimum(under, intracranial.on(depth.grid)))
 
-    def scalp(self, vault: Shape, external: Shape, skull: Structure) -> Structure:
+    def scalp(self, depth: Volume, skin: Volume, skull: Structure) -> Structure:
         """Return the scalp over the flap, ``scalp``, less its skin; it fades out beyond the flap's edge.
 
         Parameters
         ----------
-        vault, external : Shape
-            Inner surface of the skull and outer surface of the head.
+        depth, skin : Volume
+            Signed distances to the inner surface of the skull, as for `collection`, and to that of the head.
         skull : Structure
         """
-        window, away = self._nearby(skull.grid)
-        inside = covered(sampled(external, window) + np.float32(SKIN_MM), window)
+        window, away = depth.grid, self._away(depth.grid)
+        inside = covered(skin.data + np.float32(SKIN_MM), window)
         # Well beyond the inner surface, or the voxels that it cuts would count.
-        outside = covered(np.float32(_CLEAR_MM) - sampled(vault, window), window) * (1.0 - skull.on(window))
+        outside = covered(np.float32(_CLEAR_MM) - depth.data, window) * (1.0 - skull.on(window))
         fading = np.clip(1.0 - (away / np.float32(1.35 * FLAP_RADIUS_MM.value)) ** 4, 0.0, 1.0)
         return Structure("scalp", Role.SUPPORT, window, inside * outside * fading).cropped()
 
@@ -93,16 +104,19 @@ class Craniotomy:
         places = np.asarray(self.centre_mm) + FLAP_RADIUS_MM.value * away
         return np.column_stack([places, np.full(PLATES, PLATE_CC.value)])
 
-    def _nearby(self, grid: Grid) -> tuple[Grid, np.ndarray]:
-        """Return the voxels of a grid about the craniotomy and how far from its axis they are, mm (else far off)."""
+    def window(self, grid: Grid) -> Grid:
+        """Return the window of a grid about the craniotomy."""
         centre, reach = np.asarray(self.centre_mm), FLAP_RADIUS_MM.value + SAW_CUT_MM.value + _DEPTH_MM / 2
         low = np.maximum(np.floor(grid.index_of(centre - reach)).astype(int), 0)
         high = np.minimum(np.ceil(grid.index_of(centre + reach)).astype(int) + 1, grid.shape)
-        window = grid.window(low.tolist(), high.tolist())
-        x, y, z = ((a - c).astype(np.float32) for a, c in zip(window.axes_mm(), centre, strict=True))
+        return grid.window(low.tolist(), high.tolist())
+
+    def _away(self, window: Grid) -> np.ndarray:
+        """Return how far from the axis the voxels of a window are, mm; far off where another wall may be."""
+        x, y, z = ((a - c).astype(np.float32) for a, c in zip(window.axes_mm(), self.centre_mm, strict=True))
         a, b, c = (np.float32(v) for v in self.axis)
         x, y, z = x[:, None, None], y[None, :, None], z[None, None, :]
         along = a * x + b * y + c * z
         away = np.sqrt(np.maximum(x * x + y * y + z * z - along * along, 0.0))
         away[np.abs(along) > _DEPTH_MM] = _FAR_MM
-        return window, away
+        return away

@@ -102,6 +102,20 @@ class Grid:
         nx, ny, nz = (int(h) - int(lo) for lo, h in zip(low, high, strict=True))
         return Grid((nx, ny, nz), self.spacing_mm, tuple(self.point_of(np.asarray(low))))
 
+    def part(self, window: "Grid") -> tuple[slice, slice, slice]:
+        """Return the slices of an array on this grid that lie on a window of it.
+
+        Raises
+        ------
+        ValueError
+            If the window does not lie on voxels of this grid.
+        """
+        offset = window.offset_in(self)
+        if offset is None or min(offset) < 0 or np.any(np.add(offset, window.shape) > self.shape):
+            raise ValueError(f"no window of the grid {self.shape}: {window.shape} voxels at {window.origin_mm} mm")
+        x, y, z = (slice(low, low + n) for low, n in zip(offset, window.shape, strict=True))
+        return x, y, z
+
     def split(self, parts: Sequence[int]) -> "Grid":
         """Return the grid with each voxel split into so many parts along x, y and z."""
         step = np.asarray(self.spacing_mm) / parts

@@ -11,10 +11,12 @@ from phantoms.canvas import Canvas
 from phantoms.cited import Cited
 from phantoms.grid import Grid
 from phantoms.noise import Noise
+from phantoms.pose import Placement, Pose
 from phantoms.shapes import Shape, covered, occupancy, sampled, window_of
 from phantoms.skull import SIDES, Frame
 from phantoms.structure import Role, Structure
 from phantoms.tissue import BONE, TISSUES
+from phantoms.volume import Quantity, Volume
 
 # The field of view, mm: a head with a little air around it, the neck cut at the lower border.
 FIELD_OF_VIEW_MM = ((-92.0, -122.0, -116.0), (92.0, 104.0, 120.0))
@@ -60,6 +62,8 @@ class Head:
         Radius of the eye, 11-12.5 mm in adults.
     folds, coarse, fine : Noise
         The pattern of sulci; surface irregularity of several cm; of several mm.
+    pose : Pose
+        How it lies and strays from the template; all other shapes are those of the template.
     """
 
     frame: Frame
@@ -71,6 +75,7 @@ class Head:
     folds: Noise
     coarse: Noise
     fine: Noise
+    pose: Pose
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Head":
@@ -88,16 +93,17 @@ class Head:
             Noise.draw(rng, (-98.0,) * 3, (102.0,) * 3, cortex.FOLD_KNOT_MM.value).without_long_waves(1.6),
             Noise.draw(rng, low, high_mm, 17.0),
             Noise.draw(rng, low, high_mm, 3.2),
+            Pose.draw(rng, low, high_mm),
         )
 
     @cached_property
     def vault(self) -> Shape:
-        """Inner surface of the skull."""
+        """Inner surface of the skull, in the template."""
         return skull.vault(self.frame).roughened(self.coarse, VAULT_MM.value)
 
     @cached_property
     def external(self) -> Shape:
-        """Outer surface of the head."""
+        """Outer surface of the head, in the template."""
         return skull.skin(self.frame, self.skull_mm + self.scalp_mm).roughened(self.coarse, 0.5)
 
 
@@ -142,20 +148,34 @@ def painted(head: Head, grid: Grid, signals: Mapping[str, Mapping[str, float]]) 
         "bone": _BONE_SHARE,
         "white": _WHITE_SHARE,
     }
-    painter = _Painter(head, Canvas(grid, palettes))
+    upright = head.pose.upright(grid)
+    painter = _Painter(head, Canvas(upright, palettes))
     painter.outside()
     painter.bones()
     painter.spaces()
     painter.eyes()
     painter.brain()
     painter.small_parts()
-    canvas = painter.canvas
     texture = painter.texture()
     for name in signals:
-        canvas.maps[name] *= texture
-    painter.keep("skull", grid, canvas.maps.pop("bone"))
-    white = np.rint(canvas.maps.pop("white") * np.float32(255.0)).astype(np.uint8)
-    return Background(grid, canvas.maps, white, painter.structures)
+        painter.canvas.maps[name] *= texture
+    placement = Placement(head.pose, upright, grid)
+    placed = {name: placement.distance(part) for name, part in painter.kept.items()}
+    structures = {name: _structure(name, part.grid, covered(part.data, part.grid)) for name, part in placed.items()}
+    inner = placed["intracranial"]
+    sheet = covered(inner.data, inner.grid) - covered(inner.data + np.float32(DURA_MM), inner.grid)
+    structures["dura"] = _structure("dura", inner.grid, sheet)
+    window = structures["external"].grid
+    maps = {name: placement.carried(drawn, window) for name, drawn in painter.canvas.maps.items()}
+    structures["skull"] = _structure("skull", window, np.clip(maps.pop("bone"), 0.0, 1.0))
+    white = np.rint(maps.pop("white") * np.float32(255.0)).astype(np.uint8)
+    # Beyond the skin there is air.
+    beyond = structures["external"].occupancy == 0.0
+    for name, drawn in maps.items():
+        air = palettes[name].get("air", 0.0)
+        drawn[beyond] = air
+        maps[name] = _within(grid, window, drawn, air)
+    return Background(grid, maps, _within(grid, window, white, 0), structures)
 
 
 class _Painter:
@@ -163,13 +183,19 @@ class _Painter:
 
     def __init__(self, head: Head, canvas: Canvas) -> None:
         self.head, self.canvas, self.grid, self.frame = head, canvas, canvas.grid, head.frame
-        self.structures: dict[str, Structure] = {}
+        self.kept: dict[str, Volume] = {}
         self.coarse, self.fine = sampled_noise(head.coarse, canvas.grid), sampled_noise(head.fine, canvas.grid)
         self.vault = sampled(head.vault, canvas.grid)
         self.skin = sampled(head.external, canvas.grid)
 
-    def keep(self, name: str, window: Grid, fraction: np.ndarray, role: Role = Role.ORGAN) -> None:
-        self.structures[name] = Structure(name, role, window, np.clip(fraction, 0.0, 1.0)).cropped()
+    def keep(self, name: str, window: Grid, distance_mm: np.ndarray) -> None:
+        """Keep a structure as its signed distance, which stays sharp when it is carried, where it is and about it."""
+        near = distance_mm < max(window.spacing_mm)
+        along = [np.flatnonzero(near.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+        low = [max(int(found[0]) - 1, 0) for found in along]
+        high = [min(int(found[-1]) + 2, n) for found, n in zip(along, window.shape, strict=True)]
+        tight = window.window(low, high)
+        self.kept[name] = Volume(tight, distance_mm[window.part(tight)], Quantity.DISTANCE)
 
     def draw(
         self, tissue: str, shape: Shape, name: str | None = None, within: np.ndarray | None = None
@@ -178,16 +204,12 @@ class _Painter:
         window = window_of(shape, self.grid)
         distance = sampled(shape, window)
         if within is not None:
-            np.maximum(distance, self._seen(within, window), out=distance)
+            np.maximum(distance, within[self.grid.part(window)], out=distance)
         fraction = covered(distance, window)
         self.canvas.fill(tissue, fraction, window)
         if name is not None:
-            self.keep(name, window, fraction)
+            self.keep(name, window, distance)
         return window, fraction
-
-    def _seen(self, whole: np.ndarray, window: Grid) -> np.ndarray:
-        offset = window.offset_in(self.grid) or (0, 0, 0)
-        return whole[tuple(slice(o, o + n) for o, n in zip(offset, window.shape, strict=True))]
 
     def layer(self, tissue: str, distance_mm: np.ndarray, share: float = 1.0) -> np.ndarray:
         fraction = covered(distance_mm, self.grid)
@@ -208,7 +230,8 @@ class _Painter:
 
     def outside(self) -> None:
         """Skin, fat and muscle."""
-        self.keep("external", self.grid, self.layer("skin", self.skin), Role.EXTERNAL)
+        self.layer("skin", self.skin)
+        self.keep("external", self.grid, self.skin)
         self.layer("fat", self.skin + np.float32(SKIN_MM))
         coarse = self.head.coarse
         deep = self.skin + np.float32(SKIN_MM + 2.5)
@@ -254,7 +277,7 @@ class _Painter:
             uneven = bone.roughened(self.head.coarse, BONES_MM.value)
             self.draw("cortical_bone", uneven, within=deep)
             window, spongy = self.draw("marrow", uneven.grown(-1.8), within=deep + 2.0)
-            trabeculae = np.clip(0.25 + 0.35 * self._seen(self.fine, window), 0.0, 0.8)
+            trabeculae = np.clip(0.25 + 0.35 * self.fine[self.grid.part(window)], 0.0, 0.8)
             self.canvas.fill("cortical_bone", spongy * trabeculae, window)
         spine, bodies = skull.vertebrae(self.frame)
         self.draw("cortical_bone", spine)
@@ -294,30 +317,31 @@ class _Painter:
         self.draw("muscle", skull.septum(self.frame))
         for region in (skull.ethmoid(self.frame), *(skull.mastoid(self.frame, side) for side in SIDES.values())):
             window = window_of(region, self.grid)
-            cells = np.clip(0.75 + 1.6 * self._seen(self.fine, window), 0.0, 1.0)
+            cells = np.clip(0.75 + 1.6 * self.fine[self.grid.part(window)], 0.0, 1.0)
             inside = occupancy(region, window)
             self.canvas.fill("mucosa", inside, window)
             self.canvas.fill("air", cells * inside, window)
         self.draw("dura", skull.spinal_canal(self.frame).grown(1.0))
         self.draw("csf", skull.spinal_canal(self.frame))
-        inside = self.layer("dura", self.vault)
+        self.layer("dura", self.vault)
         within = self.layer("csf", self.vault + np.float32(DURA_MM))
         # Veins and arteries of the pia: sheets, of which the brain that is painted next leaves lines in the sulci.
         window = window_of(self.head.vault, self.grid)
         x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
         sheets = np.abs(self.head.folds.at(-x[:, None, None], -y[None, :, None], z[None, None, :]))
-        vessels = covered(np.float32(4.5) * sheets - np.float32(0.25), window) * self._seen(within, window)
-        vessels *= np.clip(0.4 + 0.8 * self._seen(self.coarse, window), 0.0, 1.0)
+        vessels = covered(np.float32(4.5) * sheets - np.float32(0.25), window) * within[self.grid.part(window)]
+        vessels *= np.clip(0.4 + 0.8 * self.coarse[self.grid.part(window)], 0.0, 1.0)
         self.canvas.fill("venous", vessels, window)
-        self.keep("intracranial", self.grid, inside)
-        self.keep("dura", self.grid, inside - within, Role.SUPPORT)
+        self.keep("intracranial", self.grid, self.vault)
 
     def eyes(self) -> None:
         """Orbital fat, eyes with lenses, muscles and optic nerves."""
         room = np.maximum(np.float32(3.0) - self.vault, self.skin + np.float32(SKIN_MM))
         self.skin = np.empty(0, np.float32)  # not used again, and 40 MB at 1 mm
         for name, side in SIDES.items():
-            eye = skull.eye(self.frame, side, self.head.globe_mm)
+            # A globe is of one size wherever the head is wider.
+            globe_mm = self.head.globe_mm * self.head.pose.scale_at(skull.globe_centre(self.frame, side))
+            eye = skull.eye(self.frame, side, globe_mm)
             self.draw("fat", skull.orbit(self.frame, side), within=room)
             self.draw("muscle", eye.muscles)
             self.draw("sclera", eye.globe, f"eye_{name}")
@@ -329,20 +353,20 @@ class _Painter:
         """Cerebrum, deep nuclei, cerebellum, brainstem and ventricles."""
         frame, head = self.frame, self.head
         window = window_of(self.head.vault, self.grid)
-        vault = self._seen(self.vault, window)
+        vault = self.vault[self.grid.part(window)]
         # The brain lies closer to the skull here than there, and has sunk from the vertex of a supine, ageing head.
         sunk = np.clip((window.axes_mm()[2].astype(np.float32) - 50.0) / 45.0, 0.0, 1.0) * np.float32(SUNK_MM.value)
-        gap = np.float32(head.csf_mm) * (1.15 + 0.4 * self._seen(self.slow, window)) + sunk
+        gap = np.float32(head.csf_mm) * (1.15 + 0.4 * self.slow[self.grid.part(window)]) + sunk
         hull = np.maximum(vault + gap, -sampled(brain.hollows(frame), window))
-        whole = covered(hull, window)
+        whole = hull
         opening = 0.5 + 0.45 * head.csf_mm
         clefts = brain.interhemispheric_fissure(frame, opening).bowed(head.coarse, MIDLINE_MM.value)
         clefts = clefts.roughened(head.coarse, 0.5)
         clefts |= brain.sylvian_fissures(frame, opening).roughened(head.coarse, 1.3)
-        np.maximum(hull, -sampled(clefts, window), out=hull)
+        hull = np.maximum(hull, -sampled(clefts, window))
         core = sampled(brain.core(frame), window)
         # Here sulci are closed, there they are open.
-        width = np.tanh(self._seen(self.coarse, window))
+        width = np.tanh(self.coarse[self.grid.part(window)])
         width *= np.float32(cortex.OPENING.value)
         width += 1.0
         width *= np.float32(0.3 + 0.3 * head.csf_mm)
@@ -352,8 +376,8 @@ class _Painter:
         self.canvas.fill("white", deep, window)
         for name, side in SIDES.items():
             self.draw("deep_grey", brain.hippocampus(frame, side), f"hippocampus_{name}")
-        cerebellum = self._cerebellum()
-        stem_window, stem = self.draw("white", brain.brainstem(frame), "brainstem")
+        self._cerebellum()
+        self.draw("white", brain.brainstem(frame), "brainstem")
         at, nuclei = self.draw("deep_grey", brain.deep_nuclei(frame).roughened(head.coarse, 0.7))
         self.canvas.fill("white", 0.25 * nuclei, at)
         self.draw("white", brain.capsule_internal(frame))
@@ -362,17 +386,16 @@ class _Painter:
         self.draw("csf", brain.ventricles(frame, head.dilation), "ventricles")
         self.draw("white", brain.fornix(frame))
         at, plexus = self.draw("choroid", brain.choroid_plexus(frame).roughened(head.fine, 0.7))
-        self.canvas.fill("csf", plexus * np.clip(0.3 + 0.4 * self._seen(self.fine, at), 0.0, 0.8), at)
-        parts = [Structure("part", Role.ORGAN, w, f).on(window) for w, f in ((stem_window, stem), cerebellum)]
-        ventricles = self.structures["ventricles"].on(window)
-        self.keep("brain", window, np.maximum.reduce([whole, *parts, ventricles]))
+        self.canvas.fill("csf", plexus * np.clip(0.3 + 0.4 * self.fine[self.grid.part(at)], 0.0, 0.8), at)
+        for name in ("cerebellum", "brainstem", "ventricles"):
+            np.minimum(whole, self.kept[name].on(window, outside=1e3).data, out=whole)
+        self.keep("brain", window, whole)
 
-    def _cerebellum(self) -> tuple[Grid, np.ndarray]:
-        """Paint the cerebellum with its folia and return its window and occupied fractions, folia filled."""
+    def _cerebellum(self) -> None:
+        """Paint the cerebellum with its folia; it is kept with folia filled."""
         shape = brain.cerebellum(self.frame)
         window = window_of(shape, self.grid)
-        distance = np.maximum(sampled(shape, window), self._seen(self.vault, window) + np.float32(1.2))
-        fraction = covered(distance, window)
+        distance = np.maximum(sampled(shape, window), self.vault[self.grid.part(window)] + np.float32(1.2))
         x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
         mesh = (x[:, None, None], y[None, :, None], z[None, None, :])
         bend = 3.5 * self.head.coarse.at(*mesh) + 0.8 * self.head.fine.at(*(0.4 * axis for axis in mesh))
@@ -384,13 +407,12 @@ class _Painter:
         self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
         branches = np.maximum(2.0 * brain.FOLIUM_MM / steep - 1.2 - lobules, distance + 5.0)
         self.canvas.fill("white", 0.7 * covered(np.maximum(branches, distance + 3.0), window), window)
-        core = sampled(brain.medullary_core(self.frame), window) + 1.2 * self._seen(self.coarse, window)
+        core = sampled(brain.medullary_core(self.frame), window) + 1.2 * self.coarse[self.grid.part(window)]
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
         # Folia and the clefts between them are finer than a voxel: they show as faint stripes.
         stripes = covered(np.maximum(leaves - 0.7, distance + 0.8), window)
         self.canvas.fill("csf", 0.14 * stripes * covered(-7.0 - distance, window), window)
-        self.keep("cerebellum", window, fraction)
-        return window, fraction
+        self.keep("cerebellum", window, distance)
 
     def texture(self) -> np.ndarray:
         """Return the smooth variation of the signal within tissues, about 1."""
@@ -412,10 +434,21 @@ class _Painter:
         window, sheet = self.draw("dura", falx, "falx", within=self.vault)
         self.canvas.fill("venous", 0.2 * sheet, window)
         self.draw("dura", brain.tentorium(frame), "tentorium", within=self.vault + np.float32(0.3))
-        sinuses = self.draw("venous", brain.venous_sinuses(frame), within=self.vault - np.float32(0.5))
-        self.keep("venous_sinuses", *sinuses, Role.SUPPORT)
+        sinuses = brain.venous_sinuses(frame)
+        self.draw("venous", sinuses, "venous_sinuses", within=self.vault - np.float32(0.5))
         self.draw("vessel", brain.arteries(frame).roughened(self.head.coarse, 0.35))
         self.draw("venous", skull.jugular_veins(frame).roughened(self.head.coarse, 0.9))
+
+
+def _structure(name: str, window: Grid, fraction: np.ndarray) -> Structure:
+    return Structure(name, STRUCTURES[name], window, fraction).cropped()
+
+
+def _within(grid: Grid, window: Grid, drawn: np.ndarray, outside: float) -> np.ndarray:
+    """Return a volume of a window on the whole grid."""
+    whole = np.full(grid.shape, outside, drawn.dtype)
+    whole[grid.part(window)] = drawn
+    return whole
 
 
 def sampled_noise(noise: Noise, grid: Grid) -> np.ndarray:

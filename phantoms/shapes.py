@@ -67,6 +67,15 @@ class Shape:
         return Rough(self, noise, by_mm)
 
 
+def turned(axis: int, angle_deg: float) -> np.ndarray:
+    """Return the rotation matrix about a coordinate axis."""
+    c, s = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    a, b = (axis + 1) % 3, (axis + 2) % 3
+    turn = np.eye(3)
+    turn[a, a], turn[a, b], turn[b, a], turn[b, b] = c, -s, s, c
+    return turn
+
+
 def _box_of(centre: Triple, half: np.ndarray | Triple | float) -> tuple[np.ndarray, np.ndarray]:
     middle, reach = np.asarray(centre, float), np.broadcast_to(np.asarray(half, float), 3)
     return middle - reach, middle + reach

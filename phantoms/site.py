@@ -29,6 +29,8 @@ class Site:
     centre_mm : ndarray, shape (3,)
     entry_mm : ndarray, shape (3,)
         Vector from the centre to the inner skull.
+    side : float
+        1 in the left half of the head, -1 in the right.
     below : bool
         Below the tentorium.
     deep : bool
@@ -37,12 +39,13 @@ class Site:
 
     centre_mm: np.ndarray
     entry_mm: np.ndarray
+    side: float
     below: bool
     deep: bool
 
     @classmethod
     def draw(cls, rng: np.random.Generator, head: Head, volume_cc: float, below: bool) -> "Site":
-        """Draw a place for a lesion of a volume, below the tentorium or above it.
+        """Draw a place for a lesion of a volume, below the tentorium or above it: in the template, then placed.
 
         The outer edge lies near the grey-white junction; the lesion keeps clear of midline and brainstem, and of the
         skull base, through which no surgeon comes.
@@ -61,12 +64,13 @@ class Site:
             edge = rng.normal(DEEP_MM.value if deep else JUNCTION_MM.value, JUNCTION_SIGMA_MM.value)
             depth = -distance(head.vault, point)
             if abs(depth - (0.95 * radius + edge)) < 1.5 and _reachable(head, point, radius, below):
-                return cls(point, _outward(space, point, depth), below, deep)
+                centre, skull_at = head.pose.placed(np.stack([point, point + _outward(space, point, depth)]))
+                return cls(centre, skull_at - centre, float(np.sign(point[0])), below, deep)
         raise ValueError(f"no site for a lesion of {volume_cc:.1f} cc")
 
     def facts(self, head: Head, tumour: Lesion) -> dict[str, float | str]:
         """Return side, place, contact with dura, and eloquence (grades of Sawaya 1998) of a tumour there."""
-        frame, surface = head.frame, _surface(tumour)
+        frame, surface = head.frame, head.pose.template(*_surface(tumour))
         gaps = {
             "convexity": float((-head.vault.distance(*surface)).min()),
             "falx": float(brain.falx(frame).distance(*surface).min()),
@@ -76,7 +80,7 @@ class Site:
         areas = brain.eloquent_areas(frame)
         away = {name: float(area.distance(*surface).min()) for name, area in areas.items()}
         nearest = min(away, key=lambda name: away[name])
-        side = "left" if self.centre_mm[0] > 0 else "right"
+        side = "left" if self.side > 0 else "right"
         return {
             "site": f"{'cerebellar' if self.below else 'supratentorial'} {side}",
             "depth": "deep" if self.deep else "superficial",

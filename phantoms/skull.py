@@ -265,9 +265,14 @@ class Eye:
     muscles: Shape
 
 
+def globe_centre(frame: Frame, side: float) -> Triple:
+    """Return the middle of the eye of one side, mm."""
+    return frame.at(side * 32, -78, -7)
+
+
 def eye(frame: Frame, side: float, radius_mm: float) -> Eye:
     """Return the eye of one side; `radius_mm` is that of the globe (about 12 mm in adults)."""
-    x, y, z = frame.at(side * 32, -78, -7)
+    x, y, z = globe_centre(frame, side)
     globe = Ellipsoid((x, y, z), (radius_mm, radius_mm, radius_mm))
     lens = Ellipsoid((x, y - 0.68 * radius_mm, z), (4.6, 2.2, 4.6))
     nerve = frame.path(mirrored([(31, -66, -7), (25, -52, -4), (15, -36, 0), (5, -24, 4.5)], side), 2.4, 2.1)

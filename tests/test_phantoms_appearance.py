@@ -85,10 +85,10 @@ def test_voids_grow_with_the_field_and_with_the_echo_of_a_gradient_echo():
 
 
 def test_air_under_the_flap_is_resorbed_within_days(patient):
-    total = []
+    depth, inside, total = patient._appearance._depth, patient._background.structures["intracranial"], []
     for day in (0.0, 2.5, 30.0):
         share, regions = painted(patient, day, keep=("air",))
-        outside = patient.craniotomy.collection(patient.head.vault, patient.grid, day).on(patient.grid)
+        outside = patient.craniotomy.collection(depth, inside, day).on(patient.grid)
         cavity = regions["cavity"].on(patient.grid)
         assert share[(outside == 0.0) & (cavity == 0.0)].max() == 0.0
         total.append(float(share[cavity == 0.0].sum()))

@@ -138,8 +138,8 @@ def test_the_flap_is_a_disc_of_skull_over_the_cavity(patient, day20):
 
 
 def test_the_collection_under_the_flap_is_a_cap_that_is_resorbed(patient, day20):
-    vault, grid = patient.head.vault, patient.grid
-    first, later = (patient.craniotomy.collection(vault, grid, day) for day in (0.0, COLLECTION_DAY.value))
+    depth, inside = patient._appearance._depth, day20.structures["intracranial"]
+    first, later = (patient.craniotomy.collection(depth, inside, day) for day in (0.0, COLLECTION_DAY.value))
     cap_cc = np.pi * FLAP_RADIUS_MM.value**2 * COLLECTION_MM.value / 2 / 1000.0  # a paraboloid
     assert first.volume_cc == pytest.approx(cap_cc, rel=0.25)  # the vault is curved
     assert later.volume_cc == pytest.approx(first.volume_cc / np.e, rel=0.15)

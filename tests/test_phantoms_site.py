@@ -10,7 +10,7 @@ from phantoms.flow import AT_REST_DAY, TissueFlow
 from phantoms.head import Head
 from phantoms.lesion import Lesion, ball_cc
 from phantoms.resection import FREE_MARGIN_MM, FREE_MARGIN_RISK, Resection
-from phantoms.site import DEEP_FRACTION, DEEP_MM, Site, distance
+from phantoms.site import DEEP_FRACTION, DEEP_MM, Site
 
 SPEC = CohortSpec(patients=60, seed=11, spacing_mm=3.0)
 
@@ -39,7 +39,8 @@ def test_lesions_hang_at_the_junction_and_deep_ones_lie_deeper(drawn):
     head, sites = drawn
     edge = {True: [], False: []}
     for site, tumour in sites:
-        edge[site.deep].append(-distance(head.vault, site.centre_mm) - 0.95 * tumour.radius_mm)
+        (depth,) = head.vault.distance(*head.pose.template(*site.centre_mm[:, None, None, None])).ravel()
+        edge[site.deep].append(-depth - 0.95 * tumour.radius_mm)
     assert 2.0 < np.median(edge[False]) < 6.0
     assert np.median(edge[True]) == pytest.approx(DEEP_MM.value, abs=4.0)
 
@@ -49,7 +50,7 @@ def test_contact_and_eloquence_are_those_of_the_tumour_as_painted():
     tumour = patient.course.regions(patient.grid, AT_REST_DAY, ("tumour",))["tumour"]
     points = tumour.grid.point_of(np.argwhere(tumour.occupancy > 0.5))
     x, y, z = (column[:, None, None] for column in points.T)
-    gap = -patient.head.vault.distance(x, y, z).max()
+    gap = -patient.head.vault.distance(*patient.head.pose.template(x, y, z)).max()
     facts = patient.site.facts(patient.head, patient.course.lesion)
     if facts["dural_contact"] == "none":
         assert facts["dural_gap_mm"] <= gap + 1.0
@@ -61,7 +62,7 @@ def test_a_lesion_in_the_motor_strip_is_eloquent_and_one_at_the_frontal_pole_is_
     head, sites = drawn
     site, tumour = sites[0]
     for place, grade in (((30.0, 4.0, 78.0), 3.0), ((-22.0, -60.0, 50.0), 1.0)):
-        centre = head.frame.at(*place)
+        centre = tuple(head.pose.placed(np.array(head.frame.at(*place))).tolist())
         facts = replace(site, centre_mm=np.array(centre), below=False).facts(head, replace(tumour, centre_mm=centre))
         assert facts["eloquence_grade"] == grade
 
