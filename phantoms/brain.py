@@ -59,7 +59,7 @@ def _free_edge(frame: Frame) -> Shape:
 
 def sylvian_fissures(frame: Frame, opening_mm: float) -> Shape:
     """Return the Sylvian fissures with the clefts over the insulae, about `opening_mm` wide."""
-    half = 0.4 * opening_mm + 0.3
+    half = 0.45 * opening_mm + 0.5
     parts: list[Shape] = []
     for side in SIDES.values():
         mouth, outer = frame.at(side * 55, -8, 14), frame.at(side * 48, -5, 17)
@@ -171,7 +171,7 @@ def folia(
     x, y, z = mesh
     back, up = y - y0, z - z0
     square = back * back + up * up
-    along = 30.0 * np.arctan2(up, back) + 1.1 * np.sqrt(square + 0.6 * x * x) + bend
+    along = 30.0 * np.arctan2(up, back) + 1.1 * np.sqrt(square + 0.9 * x * x) + bend
     return along, np.sqrt(1.2 + 900.0 / np.maximum(square, 16.0))
 
 
@@ -193,23 +193,43 @@ def venous_sinuses(frame: Frame) -> Shape:
     """Return the sagittal, straight, transverse and sigmoid sinuses."""
     angles = np.deg2rad(np.linspace(-62.0, 118.0, 16))
     arc: list[Triple] = [(0.0, 2 + 79.5 * float(np.sin(a)), 36 + 58.5 * float(np.cos(a))) for a in angles]
-    parts = [frame.path(arc, 1.2, 2.7), frame.path([(0, 34, 24), (0, 56, 16), (0, 71, 6)], 2.0, 2.6)]
+    parts = [frame.path(arc, 1.0, 2.6), frame.vessel([(0, 33, 24), (0, 46, 20), (0, 60, 13), (0, 71, 5)], 1.2, 2.0)]
     for side in SIDES.values():
-        across = [(0, 71, 4), (20, 66, -2), (38, 56, -8), (49, 41, -15), (45, 30, -30), (33, 26, -38)]
-        parts.append(frame.path(mirrored(across, side), 2.6, 3.0))
+        across = [(0, 71, 4), (20, 66, -2), (38, 56, -8), (49, 41, -15), (46, 31, -28), (33, 26, -38)]
+        # The right one drains most of the brain in most heads.
+        parts.append(frame.vessel(mirrored(across, side), 2.3 - 0.5 * side, 2.6 - 0.5 * side))
     return union(*parts)
 
 
 def arteries(frame: Frame) -> Shape:
-    """Return the carotids, the circle of Willis and its first branches."""
-    parts: list[Shape] = [frame.path([(0, 3, -38), (0, -8, -16), (0, -10, 2)], 1.5, 1.3)]
-    anterior = [(11, -17, 3), (2, -26, 8), (2, -35, 15), (2, -40, 25), (2, -39, 35), (2, -30, 44), (2, -12, 50)]
+    """Return the carotids, the circle of Willis and its branches: thin tubes that wind in and out of any section."""
+    basilar = [(1, 3, -38), (-1, -6, -24), (1, -8, -14), (0, -9, -4), (0, -10, 2)]
+    parts: list[Shape] = [frame.vessel(basilar, 1.5, 1.2)]
+    carotid = [(27, 4, -120), (25, -3, -84), (26, -7, -56), (24, -6, -40), (17, -8, -24), (14, -8, -15), (11, -18, -10)]
+    carotid += [(12, -22, -4), (10, -16, -1), (11, -17, 3)]
+    middle = [(11, -17, 3), (18, -17, 6), (26, -15, 4), (34, -13, 8), (39, -6, 14), (42, 4, 17), (46, 14, 25)]
+    over_insula = [(34, -13, 8), (39, -14, 15), (43, -11, 23), (47, -15, 30)]
+    back = [(0, -10, 2), (8, -6, 3), (15, 4, 5), (18, 16, 3), (16, 28, 9), (12, 40, 10), (14, 52, 15)]
     for side in SIDES.values():
-        carotid = [(26, 2, -120), (24, -6, -40), (14, -10, -16), (11, -20, -6), (11, -17, 3)]
-        parts.append(frame.path(mirrored(carotid, side), 2.4, 1.7))
-        parts.append(frame.path(mirrored([(11, -17, 3), (24, -16, 6), (38, -14, 9), (40, 4, 20)], side), 1.2, 0.8))
-        parts.append(frame.path(mirrored(anterior, side), 1.0, 0.6))
-        parts.append(frame.path(mirrored([(0, -10, 2), (14, 4, 4), (17, 22, 6), (14, 40, 12)], side), 1.0, 0.7))
+        parts.append(frame.vessel(mirrored(carotid, side), 2.3, 1.6))
+        parts.append(frame.vessel(mirrored(middle, side), 1.2, 0.5))
+        parts.append(frame.vessel(mirrored(over_insula, side), 0.8, 0.4))
+        parts.append(frame.vessel(mirrored(back, side), 0.9, 0.4))
+        # Both run in the cleft between the hemispheres, now nearer to its middle, now farther off.
+        off = 0.6 * side
+        anterior = [
+            (11, -17, 3),
+            (4, -23, 7),
+            (1 + off, -30, 9),
+            (3 + off, -37, 15),
+            (1.2, -41, 24),
+            (3 - off, -38, 34),
+        ]
+        parts.append(
+            frame.vessel(mirrored([*anterior, (1, -28, 43), (3 + off, -12, 48), (1.5, 6, 51)], side), 0.9, 0.3)
+        )
+        marginal = [(3 + off, -37, 15), (2, -48, 24), (4, -53, 38), (2 - off, -46, 54), (4, -32, 64), (3, -16, 68)]
+        parts.append(frame.vessel(mirrored(marginal, side), 0.6, 0.3))
     return union(*parts)
 
 

@@ -13,9 +13,9 @@ SULCUS_MM = Cited(14.5, "sulci are 10-20 mm deep; so that cortex and white matte
 SULCUS_SPREAD_MM = Cited(8.0, "as their depth", "assumed")
 DIMPLE_MM = Cited(3.5, "secondary folds of the gyri, shallower than sulci", "assumed")
 MEDIAL = Cited(0.35, "sulci of the medial surface are shallower, by this share where it is flat", "assumed")
-LIPS_MM = Cited(0.9, "half of how far gyri part at the surface of the brain", "assumed")
+LIPS_MM = Cited(1.1, "half of how far gyri part at the surface of the brain", "assumed")
 OPENING = Cited(0.9, "sulci are closed in places and open several mm in others", "assumed")
-BLUR_MM = Cited(1.8, "deep layers of the cortex are myelinated: width of the ramp to white matter", "assumed")
+BLUR_MM = Cited(1.0, "deep layers of the cortex are myelinated: width of the ramp to white matter", "assumed")
 FOLD_KNOT_MM = Cited(6.0, "so that neighbouring sulci lie 9-14 mm apart", "assumed")
 
 # The unfolded surface is followed on voxels of this size, smoothed over the second figure.

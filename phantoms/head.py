@@ -248,7 +248,8 @@ class _Painter:
                 self.draw("gland", gland.roughened(coarse, 1.5), within=deep)
         for side in SIDES.values():
             for muscle in skull.muscles(self.frame, side):
-                self.draw("muscle", muscle.roughened(coarse, 0.8), within=deep)
+                window, belly = self.draw("muscle", muscle.roughened(coarse, 0.8), within=deep)
+                self.canvas.fill("fat", 0.5 * belly * covered(self._streaks(window, 0.3), window), window)
         window, tongue = self.draw("muscle", skull.tongue(self.frame).roughened(coarse, 1.0), within=deep)
         self.canvas.fill("fat", 0.6 * tongue * covered(self._streaks(window, 0.35), window), window)
         self.draw("skin", skull.cartilage(self.frame), within=self.skin)
@@ -369,7 +370,7 @@ class _Painter:
         width = np.tanh(self.coarse[self.grid.part(window)])
         width *= np.float32(cortex.OPENING.value)
         width += 1.0
-        width *= np.float32(0.3 + 0.3 * head.csf_mm)
+        width *= np.float32(0.4 + 0.33 * head.csf_mm)
         pial = cortex.pial_distance(hull, core, window, (head.folds, head.coarse), width)
         self.canvas.fill("grey", covered(pial, window), window)
         deep = np.clip(0.5 - (pial + np.float32(cortex.CORTEX_MM.value)) / np.float32(cortex.BLUR_MM.value), 0.0, 1.0)
@@ -407,11 +408,11 @@ class _Painter:
         self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
         branches = np.maximum(2.0 * brain.FOLIUM_MM / steep - 1.2 - lobules, distance + 5.0)
         self.canvas.fill("white", 0.7 * covered(np.maximum(branches, distance + 3.0), window), window)
-        core = sampled(brain.medullary_core(self.frame), window) + 1.2 * self.coarse[self.grid.part(window)]
+        core = sampled(brain.medullary_core(self.frame), window) + 2.0 * self.coarse[self.grid.part(window)]
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
         # Folia and the clefts between them are finer than a voxel: they show as faint stripes.
         stripes = covered(np.maximum(leaves - 0.7, distance + 0.8), window)
-        self.canvas.fill("csf", 0.14 * stripes * covered(-7.0 - distance, window), window)
+        self.canvas.fill("csf", 0.24 * stripes * covered(-10.0 - distance, window), window)
         self.keep("cerebellum", window, distance)
 
     def texture(self) -> np.ndarray:

@@ -44,6 +44,23 @@ class Frame:
         ]
         return union(*rods)
 
+    def vessel(self, points: Sequence[Triple], radius: float, end_radius: float) -> Shape:
+        """Return a tube that runs smoothly through points of the template (Catmull-Rom) and tapers."""
+        return self.path(smooth(points), radius, end_radius)
+
+
+def smooth(points: Sequence[Triple]) -> list[Triple]:
+    """Return points on the Catmull-Rom curve through points, four to each piece; at its ends it is straight."""
+    p = np.asarray(points, float)
+    p = np.concatenate([2.0 * p[:1] - p[1:2], p, 2.0 * p[-1:] - p[-2:-1]])
+    t = (np.arange(4) / 4.0)[:, None]
+    curve = [points[0]]
+    for a, b, c, d in zip(p[:-3], p[1:-2], p[2:-1], p[3:], strict=True):
+        piece = b + 0.5 * t * (c - a + t * (2.0 * a - 5.0 * b + 4.0 * c - d + t * (3.0 * (b - c) + d - a)))
+        curve += [(float(x), float(y), float(z)) for x, y, z in piece[1:]]
+        curve.append((float(c[0]), float(c[1]), float(c[2])))
+    return curve
+
 
 def mirrored(points: Sequence[Triple], side: float) -> list[Triple]:
     """Return points of the left (+x) half on the side asked for."""
@@ -86,14 +103,14 @@ def skin(frame: Frame, over_mm: float) -> Shape:
     face = frame.ball((0, -44, -34), (57, 53, 66))
     jaw = frame.ball((0, -58, -84), (40, 34, 27))
     neck = frame.ball((0, 14, -110), (56, 54, 100))
-    sides: list[Shape] = [frame.ball((side * 61, -20, 6), (19, 38, 44)) for side in SIDES.values()]
+    sides: list[Shape] = [frame.ball((side * 59, -19, 6), (17, 37, 42)) for side in SIDES.values()]
     sides += [mastoid(frame, side).grown(6.0) for side in SIDES.values()]
     body = union(head, face, jaw, neck, occiput(frame).grown(over_mm), *sides, width=22.0)
     nose = frame.path([(0, -88, 0), (0, -102, -30), (0, -97, -40)], 6, 10)
     lips = frame.ball((0, -92, -60), (20, 9, 11))
     ears = [_auricle(frame, side, 3.4, 1.0) for side in SIDES.values()]
     brow = frame.ball((0, -78, 8), (46, 14, 10))
-    temples = frame.ball((0, -22, -9), (73, 62, 34))
+    temples = frame.ball((0, -22, -13), (72, 61, 33))
     lids = [frame.ball((side * 32, -77.5, -7), (16, 15.5, 15)) for side in SIDES.values()]
     return union(union(body, temples, nose, lips, brow, *lids, width=10.0), *ears, width=5.0)
 
@@ -116,7 +133,7 @@ def deep_face(frame: Frame) -> Shape:
 
 def muscles(frame: Frame, side: float) -> list[Shape]:
     """Return temporalis, masseter, sternomastoid and the posterior neck on one side."""
-    temporalis = frame.ball((side * 67, -21, 8), (14, 34, 42))
+    temporalis = frame.ball((side * 66, -21, 6), (13.5, 34, 42))
     return [
         temporalis | frame.path([(side * 62, -30, -8), (side * 50, -36, -44)], 9, 6),
         frame.ball((side * 54, -34, -62), (9, 18, 30)),
@@ -136,8 +153,9 @@ def glands(frame: Frame, side: float) -> list[Shape]:
 
 def jugular_veins(frame: Frame) -> Shape:
     """Return the internal jugular veins, from the jugular foramen down beside the carotids."""
-    course = [(31, 22, -40), (33, 10, -58), (34, 6, -140)]
-    return union(*(frame.path(mirrored(course, side), 3.4, 4.6) for side in SIDES.values()))
+    course = [(31, 23, -38), (33, 15, -50), (36, 7, -64), (37, 2, -84), (36, -4, -108), (38, -14, -140)]
+    # The right one is the wider one in most.
+    return union(*(frame.vessel(mirrored(course, side), 3.2 - 0.6 * side, 5.0 - 0.8 * side) for side in SIDES.values()))
 
 
 def tongue(frame: Frame) -> Shape:

@@ -12,6 +12,7 @@ _FAT = (
     "fewer visible protons than BrainWeb, as its lines dephase: scalp as bright as white matter in MPRAGE of "
     "VS-SEG-001; T2 longer than its 70 ms, as trains of echoes undo J coupling (Henkelman 1992; recalled)"
 )
+_CSF = "T1: ventricles 0.26 of white in VS-SEG-001; BrainWeb has 2569 ms, Rooney 2007 about 4300 (recalled)"
 _AGE = "Gomori 1985, Bradley 1993: appearance of blood by age, as T1 and T2 that reproduce it"
 
 GD_RELAXIVITY = Cited(4.5, "gadolinium chelates at 1.5-3 T, Rohrer 2005: r1 about 4-5 per (s mM) in plasma", "assumed")
@@ -70,7 +71,7 @@ TISSUES: dict[str, Tissue] = {
     "marrow": Tissue(1.18, 400, 55, 450, 50, 0.65, 0.04, "ICRU 46 spongiosa", "assumed"),
     "mucosa": Tissue(1.04, 1000, 90, 1300, 85, 0.95, 0.22, _SOFT, "assumed"),
     "dura": Tissue(1.08, 900, 45, 1100, 42, 0.80, 0.18, _SOFT, "assumed"),
-    "csf": Tissue(1.007, 2569, 329, 4163, 500, 1.0, 0.0, f"{_BRAINWEB}; 3 T: Lin 2001", "assumed"),
+    "csf": Tissue(1.007, 3300, 329, 4163, 500, 1.0, 0.0, f"{_CSF}; {_BRAINWEB} (T2); 3 T: Lin 2001", "fitted"),
     "grey": Tissue(1.045, 833, 83, 1331, 95, 0.86, 0.02, f"{_BRAINWEB}; ICRU 46; 3 T: Wansapura 1999", "assumed"),
     "white": Tissue(1.041, 500, 70, 832, 75, 0.77, 0.01, f"{_BRAINWEB}; ICRU 46; 3 T: Wansapura 1999", "assumed"),
     "deep_grey": Tissue(
@@ -108,12 +109,12 @@ TISSUES: dict[str, Tissue] = {
     "tumour": Tissue(
         1.045, 1150, 105, 1550, 100, 0.90, 0.55, "enhancing metastasis: T1 and T2 above grey matter", "assumed"
     ),
-    "necrosis": Tissue(1.03, 1700, 190, 2300, 180, 0.95, 0.06, "necrotic core: between tumour and fluid", "assumed"),
+    "necrosis": Tissue(1.03, 2000, 190, 2300, 180, 0.95, 0.06, "necrotic core: between tumour and fluid", "assumed"),
     "rim": Tissue(1.045, 1050, 95, 1400, 92, 0.88, 0.38, "granulation and reactive gliosis at the wall", "assumed"),
     "oedema": Tissue(
         1.035, 1150, 145, 1500, 140, 0.90, 0.0, "vasogenic oedema: white matter with free water", "assumed"
     ),
-    "cavity_fluid": Tissue(1.012, 2000, 270, 3000, 330, 1.0, 0.0, "CSF with some protein", "assumed"),
+    "cavity_fluid": Tissue(1.012, 2570, 270, 3000, 330, 1.0, 0.0, "CSF with some protein", "assumed"),
     "blood_acute": Tissue(1.06, 1150, 42, 1500, 36, 0.90, 0.0, f"{_AGE}: 1-3 days, deoxyhaemoglobin", "assumed"),
     "blood_early": Tissue(
         1.055, 420, 45, 500, 38, 0.92, 0.0, f"{_AGE}: 3-7 days, intracellular methaemoglobin", "assumed"
