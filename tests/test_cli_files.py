@@ -219,6 +219,12 @@ def test_phantom_writes_every_epoch_and_refuses_wrong_keys(tmp_path: Path, capsy
         written = read_structure(place / f"structures/{body}.nii.gz").volume_cc
         assert written == pytest.approx(epoch["volume_cc"][body], rel=1e-3)
         assert f"| {epoch['volume_cc'][body]:.1f} |" in (tmp_path / "p/cohort.md").read_text()
+    course, page = record["patients"][0]["course"], (tmp_path / "p/cohort.html").read_text()
+    assert course["cavity_cc"][course["day"].index(20)] == pytest.approx(
+        record["patients"][0]["epochs"][1]["volume_cc"]["cavity"], rel=0.02
+    )
+    assert page.count("data:image/png;base64,") == 2 and "Prabhu 2021" in page and "Patel 2018" in page
+    assert "<script" not in page and "http" not in page.replace("http-equiv", "")
     for text, told in (
         ("[cohort]\npatientz = 1\ndays = [1]\n", "cohort.patientz: unknown key 'patientz'. Did you mean 'patients'"),
         ("[cohort]\npatients = 1\n", "cohort.days: field required"),
@@ -240,7 +246,7 @@ def test_phantom_goes_on_from_the_patients_that_are_finished(tmp_path: Path, cap
     (tmp_path / "p").rename(part)
     record = json.loads((part / "phantom.json").read_text())
     del record["patients"]
-    for name in ("phantom.json", "cohort.md"):
+    for name in ("phantom.json", "cohort.md", "cohort.html"):
         (part / name).unlink()
     shutil.rmtree(part / "synthetic-1-0001")
     (part / ".lacuna-begun").mkdir()

@@ -9,7 +9,7 @@ import pytest
 from fake_stores import CENTRE, write_store
 
 from planner.report import write_report
-from planner.report.cohort import Cohort, cohort
+from planner.report.cohort import Cohort, cohort, patients_of
 from planner.report.cohort_literature import literature, published
 from planner.report.collect import Findings, collect
 from planner.report.delay import Delay, delay
@@ -31,7 +31,7 @@ def findings(store: Path) -> Findings:
 
 @pytest.fixture(scope="module")
 def shown(findings: Findings) -> Cohort:
-    return cohort(findings)
+    return cohort(patients_of(findings))
 
 
 def test_patients_come_before_results(store: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_real_patient_tells_what_was_imaged_and_draws_nothing(findings: Findin
     real = tuple(replace(c, facts={**c.facts, "facts": told}) for c in findings.cases if c.patient == "p01")
     study = {**findings.study, "spec": {**findings.study["spec"], "cohort": {"kind": "imported", "lesions": []}}}
     alone = replace(findings, study=study, cases=real)
-    shown = cohort(alone)
+    shown = cohort(patients_of(alone))
     assert dict(zip(shown.headings, shown.rows[0].cells, strict=True))["Days imaged"] == "1, 22"
     assert (shown.sizes, shown.drawn, shown.beside) == (None, (), ())
     assert shown.places is not None and len(shown.rows) == 1

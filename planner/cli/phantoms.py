@@ -16,6 +16,8 @@ from planner import __version__, library
 from planner.cli.study import SOME_CASES_FAILED
 from planner.io.atomic import refuse_existing
 from planner.io.cohort_folder import RECORD, cohort_folder, write_patient
+from planner.report.cohort_page import write_cohort_page
+from planner.study.cohort import cited_constants
 from planner.study.execute import Outcome, cores, run_tasks
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
@@ -81,6 +83,7 @@ def write_cohort(spec_file: Path, out: Path, deformation: bool = False, workers:
             raise typer.Exit(SOME_CASES_FAILED)
         patients = [json.loads((folder / patient.id / RECORD).read_text(encoding="utf-8")) for patient in wanted]
         (folder / "cohort.md").write_text(_table(patients), encoding="utf-8")
+        write_cohort_page(folder, record["cohort"], patients, list(cited_constants()))
         (folder / "phantom.json").write_text(json.dumps({**record, "patients": patients}, indent=1) + "\n", "utf-8")
     typer.echo(f"{out}: {spec.patients} patients, days {', '.join(f'{d:g}' for d in table.days)}")
 
@@ -141,4 +144,5 @@ def _table(patients: list[dict[str, Any]]) -> str:
     text += (
         f"\nTumours: drawn about {VOLUME_MEDIAN_CC.value:g} cc ({VOLUME_MEDIAN_CC.source}) unless the specification "
     )
-    return text + "says otherwise. How cavities change beside each published series: `lacuna cavity`.\n"
+    text += "says otherwise. Distributions, pictures and published series: `cohort.html`; "
+    return text + "how cavities change beside each series: `lacuna cavity`.\n"

@@ -21,6 +21,8 @@ from planner.treatment.errors import InputError
 
 RECORD = "patient.json"
 _UNFINISHED = "unfinished.json"
+# Days since surgery for which the true volume of the cavity is told, imaged or not: published series end there.
+COURSE_DAYS = list(range(71))
 # Scanners tell whole numbers; density is told as finely as Hounsfield units.
 _STEP = {Quantity.MR_SIGNAL: 1.0, Quantity.DENSITY: 0.001}
 
@@ -87,7 +89,8 @@ def write_patient(anatomy: SyntheticAnatomy, days: Sequence[float], deformation:
             last = _write_structures(epoch, folder / name / "structures", last)
             volumes = {key: round(structure.volume_cc, 4) for key, structure in epoch.structures.items()}
             epochs.append({"day": day, "folder": f"{out.name}/{name}", "volume_cc": volumes})
-        record: dict[str, Any] = {"id": anatomy.id, "facts": anatomy.facts, "epochs": epochs}
+        course = {"day": COURSE_DAYS, "cavity_cc": [round(anatomy.course.volume_cc(day), 4) for day in COURSE_DAYS]}
+        record: dict[str, Any] = {"id": anatomy.id, "facts": anatomy.facts, "course": course, "epochs": epochs}
         if deformation:
             record["deformations"] = _write_flow(anatomy, days, folder, out.name)
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from planner.report.cohort_literature import Beside, Published, literature, published
-from planner.report.collect import Findings
+from planner.report.collect import Findings, grid_of
 from planner.report.naming import figure
-from planner.report.projections import Projections, projections
+from planner.report.projections import Head, Projections, projections
 from planner.report.scales import Scale, path
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 540.0, 292.0, 44.0, 14.0, 14.0, 34.0
@@ -97,24 +98,67 @@ class Cohort:
     change: Change | None
 
 
-def cohort(findings: Findings) -> Cohort:
-    """Return who the patients of a study are."""
-    facts = {patient: _facts(findings, patient) for patient in findings.patients}
+@dataclass(frozen=True, eq=False)
+class Patients:
+    """What the section is made of.
+
+    Attributes
+    ----------
+    spec : mapping
+        The table ``[cohort]`` that they were drawn from.
+    constants : sequence of mapping
+        ``name, value, source, status`` of what patients are made from.
+    facts : mapping of str to mapping
+        What was drawn, by patient.
+    courses : mapping of str to (days, volumes)
+        Of the cavity of every patient that has one.
+    head : Head
+    prescribed : mapping of str to str
+        By patient; empty where nothing was planned.
+    """
+
+    spec: Mapping[str, Any]
+    constants: Sequence[Mapping[str, str]]
+    facts: Mapping[str, Mapping[str, float | str]]
+    courses: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    head: Head
+    prescribed: Mapping[str, str]
+
+
+def cohort(patients: Patients) -> Cohort:
+    """Return who the patients are."""
+    facts = patients.facts
     columns = [c for c in _COLUMNS if any(c[0] in known for known in facts.values())]
-    rows = tuple(
-        Row(patient, (*(_cell(known.get(key), unit) for key, _, unit in columns), _prescribed(findings, patient)))
-        for patient, known in facts.items()
-    )
-    courses = _courses(findings)
+    headings = tuple(heading for _, heading, _ in columns)
+    cells = {patient: [_cell(known.get(key), unit) for key, _, unit in columns] for patient, known in facts.items()}
+    if patients.prescribed:
+        headings = (*headings, "Prescribed, by arm")
+        cells = {patient: [*row, patients.prescribed[patient]] for patient, row in cells.items()}
     tumours = [float(known.get("tumour_volume_cc", np.nan)) for known in facts.values()]
     return Cohort(
-        headings=(*(heading for _, heading, _ in columns), "Prescribed, by arm"),
-        rows=rows,
-        drawn=tuple(_drawn(findings, list(facts.values()))),
-        beside=literature(courses, np.array(tumours)) if len(courses) > 1 else (),
-        places=projections(findings, facts),
-        sizes=_sizes(findings.study["spec"]["cohort"], facts),
-        change=_change(courses),
+        headings=headings,
+        rows=tuple(Row(patient, tuple(row)) for patient, row in cells.items()),
+        drawn=tuple(_drawn(patients)),
+        beside=literature(patients.courses, np.array(tumours)) if len(patients.courses) > 1 else (),
+        places=projections(patients.head, facts),
+        sizes=_sizes(patients.spec, facts),
+        change=_change(patients.courses),
+    )
+
+
+def patients_of(findings: Findings) -> Patients:
+    """Return the patients of a study; the head that is shown is that of the first."""
+    first = findings.cases[0]
+    seen = first.views()
+    skin = seen["occupancy_external"]
+    head = Head(first.patient, grid_of(seen), skin, seen.get("occupancy_brain", np.zeros_like(skin)))
+    return Patients(
+        spec=findings.study["spec"]["cohort"],
+        constants=findings.constants,
+        facts={patient: _facts(findings, patient) for patient in findings.patients},
+        courses=_courses(findings),
+        head=head,
+        prescribed={patient: _prescribed(findings, patient) for patient in findings.patients},
     )
 
 
@@ -189,17 +233,17 @@ def _sizes(spec: Mapping[str, float], facts: Mapping[str, Mapping[str, float | s
     return Sizes(x, path(x, y, curve), dots)
 
 
-def _drawn(findings: Findings, facts: Sequence[Mapping[str, float | str]]) -> Iterator[Drawn]:
+def _drawn(patients: Patients) -> Iterator[Drawn]:
     """Yield what was drawn beside the distributions, for cohorts that were drawn."""
-    spec = findings.study["spec"]["cohort"]
-    known = {constant["name"]: constant for constant in findings.constants}
+    spec, facts = patients.spec, list(patients.facts.values())
+    known = {constant["name"]: constant for constant in patients.constants}
     median = known.get("patient.lesion.volume_median_cc")
     volumes = [float(f["tumour_volume_cc"]) for f in facts if "tumour_volume_cc" in f]
     if median and volumes and "tumour_median_cc" in spec:
         told = f"lognormal, median {spec['tumour_median_cc']:g} cc, spread {spec['tumour_sigma']:g}, "
         told += f"{spec['tumour_min_cc']:g} to {spec['tumour_max_cc']:g} cc"
         own = f"{spec['tumour_median_cc']:g}" != median["value"]
-        source, status = ("the study file", "assumed") if own else (median["source"], median["status"])
+        source, status = ("the specification", "assumed") if own else (median["source"], median["status"])
         yield Drawn("Tumour volume", f"{_middle(volumes)} cc", told, source, status)
     yield from _shares(facts, known)
     for name, key, of in (
@@ -209,7 +253,7 @@ def _drawn(findings: Findings, facts: Sequence[Mapping[str, float | str]]) -> It
         cited = known.get(f"patient.cohort.{key}")
         if cited and key in spec:
             own = f"{spec[key]:g}" != cited["value"]
-            source, status = ("the study file", "assumed") if own else (cited["source"], cited["status"])
+            source, status = ("the specification", "assumed") if own else (cited["source"], cited["status"])
             count = sum(bool(of(f)) for f in facts)
             yield Drawn(name, f"{count} of {len(facts)}", f"{100 * spec[key]:.0f} %", source, status)
 

@@ -2,16 +2,15 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from planner import __version__
+from planner.report.templating import style, template
 from planner.validation.compare import Comparison, Row
 
 OURS, THEIRS = "#0072b2", "#333333"  # colour-blind safe (Okabe and Ito)
@@ -32,14 +31,13 @@ def write_commissioning(
         ``name, value, source, status`` of what the engines rest on beside tables.
     out : Path
     """
-    environment = Environment(loader=PackageLoader("planner.report"), autoescape=True, undefined=StrictUndefined)
-    page = environment.get_template("commissioning.html.j2").render(
+    page = template("commissioning.html.j2").render(
         rows=rows,
         constants=constants,
         cases=[
             (c.case.title, c.engine, [Markup(_curve(c, n)) for n in range(len(c.case.curves))]) for c in comparisons
         ],
-        style=Markup(files("planner.report").joinpath("assets/style.css").read_text(encoding="utf-8")),
+        style=style(),
         version=__version__,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -49,11 +47,8 @@ def write_commissioning(
 
 def validation_page(table: str, constants: str) -> str:
     """Return the text of ``docs/validation.md`` around the tables of verdicts and of constants, all Markdown."""
-    environment = Environment(loader=PackageLoader("planner.report"), autoescape=False, undefined=StrictUndefined)
-    return (
-        environment.get_template("validation.md.j2").render(table=table, constants=constants, version=__version__)
-        + "\n"
-    )
+    page = template("validation.md.j2", html=False)
+    return page.render(table=table, constants=constants, version=__version__) + "\n"
 
 
 def _curve(comparison: Comparison, number: int) -> str:

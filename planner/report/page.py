@@ -6,13 +6,11 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from planner.report import cohort, courses, curves, delay, paired
@@ -22,6 +20,7 @@ from planner.report.naming import INTEREST, key_metrics, naming_of
 from planner.report.published import published_studies
 from planner.report.slices import LARGE_MM, LEAST_DOSE, SHARP_MM, Gallery, gallery
 from planner.report.summary import cards, lead, rows
+from planner.report.templating import asset, style, template
 
 SCRIPTS = ("fields.js", "viewer.js", "page.js")
 MOST_PANELS = 24  # patients whose courses are drawn
@@ -67,12 +66,12 @@ def render(findings: Findings) -> str:
     papers = published_studies()
     first, rest = key_metrics(findings)
     shown = gallery(findings)
-    script = "\n".join(_asset(name) for name in SCRIPTS)
+    script = "\n".join(asset(name) for name in SCRIPTS)
     main = rows(findings, naming, first, papers)
     used = {
         paper.short for paper in papers if any(paper.short == s for r in main for c in r.cells for _, s in c.published)
     }
-    return _environment().get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         findings=findings,
         naming=naming,
         lead=lead(findings),
@@ -85,14 +84,14 @@ def render(findings: Findings) -> str:
         curves=curves.panels(findings),
         deliveries=deliveries(findings),
         courses=courses.courses(findings)[:MOST_PANELS],
-        cohort=cohort.cohort(findings),
+        cohort=cohort.cohort(cohort.patients_of(findings)),
         delay=delay.delay(findings, naming),
         sizes={"slopes": paired, "curves": curves, "courses": courses, "cohort": cohort, "delay": delay},
         told={"sharp_mm": SHARP_MM[0], "large_mm": LARGE_MM, "least_dose": LEAST_DOSE},
         gallery=shown,
         data=for_script(_data(findings, shown)),
         spec=json.dumps(findings.study["spec"], indent=2, ensure_ascii=False, sort_keys=True),
-        style=Markup(_asset("style.css") + _arm_colours()),
+        style=style() + Markup(_arm_colours()),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii"),
     )  # fmt: skip
@@ -102,22 +101,6 @@ def for_script(data: Mapping[str, Any]) -> Markup:
     """Return JSON that can stand inside a script element: no text in it can close the element or open another."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("planner.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["colours"] = COLOURS
-    return environment
-
-
-def _asset(name: str) -> str:
-    return files("planner.report").joinpath("assets", name).read_text(encoding="utf-8").strip()
 
 
 def _arm_colours() -> str:

@@ -2,11 +2,8 @@
 
 import base64
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from phantoms.structure import Structure
@@ -15,6 +12,7 @@ from planner.evaluate.dvh import Histograms
 from planner.evaluate.plan_quality import PlanQuality
 from planner.io.plan_folder import SavedPlan
 from planner.report.plan_pictures import apertures_figure, arcs_figure, dose_figure, dvh_figure
+from planner.report.templating import style, template
 from planner.treatment.machine import Machine
 
 PICTURES, PAGE, DPI = "pictures", "report.html", 110
@@ -64,20 +62,13 @@ def write_plan_page(folder: Path, shown: Shown) -> None:
         # No software name or date inside, so that equal pictures are equal files.
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
         pictures.append((_CAPTIONS[name], base64.b64encode(path.read_bytes()).decode("ascii")))
-    environment = Environment(
-        loader=PackageLoader("planner.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("plan.html.j2").render(
+    page = template("plan.html.j2").render(
         plan=shown.plan,
         machine=shown.machine,
         quality=shown.quality,
         rows=_rows(shown),
         pictures=pictures,
-        style=Markup(files("planner.report").joinpath("assets/style.css").read_text(encoding="utf-8")),
+        style=style(),
         version=__version__,
     )
     (folder / PAGE).write_text(page, encoding="utf-8")

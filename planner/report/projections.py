@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from phantoms.grid import Grid
-from planner.report.collect import Findings, grid_of
 from planner.report.naming import figure
 
 GAP, MARGIN, LABEL = 18.0, 6.0, 16.0
@@ -40,6 +39,16 @@ class View:
     spots: tuple[Spot, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Head:
+    """Whose outline is shown: occupancies of skin and brain, 0 to 255, on a grid."""
+
+    patient: str
+    grid: Grid
+    skin: np.ndarray
+    brain: np.ndarray
+
+
 @dataclass(frozen=True)
 class Projections:
     """Three views side by side, one unit a millimetre; `head` is the patient whose outline is shown."""
@@ -50,32 +59,27 @@ class Projections:
     views: tuple[View, ...]
 
 
-def projections(findings: Findings, facts: Mapping[str, Mapping[str, float | str]]) -> Projections | None:
-    """Return the tumours of all patients over the head of the first, or None where no place is told."""
+def projections(head: Head, facts: Mapping[str, Mapping[str, float | str]]) -> Projections | None:
+    """Return the tumours of all patients over one head, or None where no place is told."""
     placed = {p: known for p, known in facts.items() if "tumour_x_mm" in known}
     if not placed:
         return None
-    first = next(case for case in findings.cases if case.patient == next(iter(placed)))
-    seen = first.views()
-    grid, outer = grid_of(seen), seen["occupancy_external"]
-    inner = seen.get("occupancy_brain", np.zeros_like(outer))
     views, left = [], MARGIN
     for side in _SIDES:
-        view = _view(side, grid, (outer, inner), placed, left)
+        view = _view(side, head, placed, left)
         views.append(view)
         left += view.width + GAP
-    height = LABEL + float(max(_extent(grid, side[3]) for side in _SIDES)) + MARGIN
-    return Projections(round(left - GAP + MARGIN, 1), round(height, 1), first.patient, tuple(views))
+    height = LABEL + float(max(_extent(head.grid, side[3]) for side in _SIDES)) + MARGIN
+    return Projections(round(left - GAP + MARGIN, 1), round(height, 1), head.patient, tuple(views))
 
 
 def _extent(grid: Grid, axis: int) -> float:
     return float(grid.shape[axis] * grid.spacing_mm[axis])
 
 
-def _view(
-    side: tuple, grid: Grid, heads: tuple[np.ndarray, np.ndarray], facts: Mapping[str, Mapping], left: float
-) -> View:
+def _view(side: tuple, head: Head, facts: Mapping[str, Mapping], left: float) -> View:
     name, along, across, down, sign, *letters = side
+    grid = head.grid
     x0 = float(grid.low_mm[across])
     y0 = float(grid.low_mm[down]) if sign > 0 else -float(grid.high_mm[down])
 
@@ -84,7 +88,7 @@ def _view(
 
     axes = grid.axes_mm()
     outlines = []
-    for kind, occupancy in zip(("skin", "brain"), heads, strict=True):
+    for kind, occupancy in (("skin", head.skin), ("brain", head.brain)):
         silhouette = occupancy.max(axis=along).astype(float)
         ordered = silhouette if across < down else silhouette.T
         outlines.append((kind, _outline(axes[across], axes[down], ordered, place)))
