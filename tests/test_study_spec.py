@@ -1,12 +1,16 @@
 """Study files: what is accepted, what is refused and how that is told."""
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
+import phantoms
+from phantoms.cited import Cited
 from phantoms.structure import Role
-from planner.study.cohort import SyntheticCohort
+from planner.study.cohort import SyntheticCohort, cited_constants
 from planner.study.spec import load_study
 from planner.treatment.errors import InputError
 
@@ -196,6 +200,15 @@ def test_constants_are_listed_once_with_source_and_status(tmp_path):
     assert {"engine.cone.range_scale", "engine.cone.range_power", "engine.cone.open_air"} <= fitted
     # Not one of them belongs to a strategy that the study does not name.
     assert not any("direct_postop" in row["name"] for row in rows)
+
+
+def test_no_constant_of_the_patients_is_left_out():
+    told = {(row["value"], row["source"], row["status"]) for row in cited_constants()}
+    for found in pkgutil.iter_modules(phantoms.__path__):
+        for value in vars(importlib.import_module(f"phantoms.{found.name}")).values():
+            for cited in value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,):
+                if isinstance(cited, Cited):
+                    assert (f"{cited.value:g}", cited.source, cited.status) in told, (found.name, cited)
 
 
 def test_the_example_is_sound():

@@ -8,14 +8,18 @@ from typing import Any, Literal, Protocol
 from pydantic import Field, model_validator
 
 from phantoms import (
+    appearance,
     cohort,
     cortex,
     course,
     craniotomy,
     dynamics,
     flow,
+    head,
     lesion,
     mri,
+    outline,
+    pose,
     resection,
     scanner,
     site,
@@ -233,17 +237,21 @@ def _implanted(patient: Patient, one: VirtualLesion, seed: int, number: int) -> 
     )
 
 
+# A module after those whose constants it imports.
 _CITED = (
-    cohort, site, lesion, resection, dynamics, course, craniotomy, flow, cortex, scanner, tissue, mri, synthetic_ct,
+    cohort, site, lesion, resection, dynamics, course, craniotomy, flow, cortex, pose, head, scanner, tissue, mri,
+    appearance, outline, synthetic_ct,
 )  # fmt: skip
 
 
 def cited_constants() -> Iterator[dict[str, str]]:
-    """Yield ``{name, value, source, status}`` of every constant that patients are made from."""
+    """Yield ``{name, value, source, status}`` of every constant that patients are made from, each once."""
+    seen: set[int] = set()
     for room in _CITED:
         place = room.__name__.removeprefix("phantoms.")
         for name, value in vars(room).items():
-            if name.isupper():
+            if name.isupper() and id(value) not in seen:
+                seen.add(id(value))
                 yield from _cited(value, f"patient.{place}.{name.lower()}")
 
 
