@@ -9,8 +9,8 @@ import pytest
 from fake_stores import CENTRE, Scene, write_store
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from planner.report import write_report
 from planner.report.collect import collect, grid_of
+from planner.report.page import write_report
 from planner.report.slices import LEAST_DOSE
 
 pytestmark = pytest.mark.browser

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 from fake_stores import CENTRE, write_store
 
-from planner.report import write_report
 from planner.report.cohort import Cohort, cohort, patients_of
 from planner.report.cohort_literature import literature, published
 from planner.report.collect import Findings, collect
 from planner.report.delay import Delay, delay
 from planner.report.naming import naming_of
-from planner.report.page import render
+from planner.report.page import render, write_report
 from planner.report.scales import Scale
 from planner.validation.cavity import all_series
 

@@ -14,12 +14,13 @@ from fake_stores import ENDPOINTS, write_store
 from PIL import Image
 
 from phantoms.grid import Grid
-from planner.report import page, slices, write_report
+from planner.report import page, slices
 from planner.report.collect import Findings, collect
+from planner.report.isodoses import isodoses
 from planner.report.naming import figure
-from planner.report.page import render
+from planner.report.page import render, write_report
 from planner.report.scales import Scale, around, path
-from planner.report.slices import gallery, isodoses
+from planner.report.slices import gallery
 from planner.report.volumes import ZERO_CHANGE, cropped, pack_change, pack_exact, pack_picture
 from planner.treatment.errors import InputError
 

@@ -12,7 +12,7 @@ import typer
 
 from planner import __version__, library
 from planner.cli.plan_inputs import PlanCase, PlanInputs, read_case
-from planner.engines.base import Capability, Engine
+from planner.engines.base import THINNEST_IN_BODY, Capability, Engine
 from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.deliverability import Violation
@@ -24,7 +24,6 @@ from planner.io.plan_folder import SavedPlan, plan_folder, refuse_foreign, write
 from planner.optimise.deliverable import make_deliverable
 from planner.optimise.planning import Effort, PlanRequest
 from planner.report.plan_page import Shown, write_plan_page
-from planner.timeline.practice import THINNEST_IN_BODY
 from planner.treatment.delivery import Delivery
 from planner.treatment.errors import InputError, unknown_name
 from planner.treatment.machine import Machine
@@ -102,7 +101,7 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
     began = time.monotonic()
     refuse_foreign(out)
     names = _resolved(wanted)
-    # Only a reference engine gives dose in thin air; see `planner.timeline.practice`.
+    # Only a reference engine gives dose in thin air.
     reference = Capability.REFERENCE in names.engine.can
     case = read_case(inputs, 0.0 if reference else THINNEST_IN_BODY, fine=not reference)
     with _progress(f"{wanted.technique} on {wanted.machine}") as tell:

@@ -81,7 +81,7 @@ def run(
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="Folder of a study: results/NAME.")]) -> None:
     """Write the report of a study again, from what lies in its store."""
-    from planner.report import write_report
+    from planner.report.page import write_report
 
     typer.echo(f"report: {write_report(folder)}")
 
@@ -123,7 +123,7 @@ def _conclude(study: "Study", batch: "Batch") -> None:
     """Print the arms and write the report; without a finished case there is nothing to conclude."""
     from rich.console import Console
 
-    from planner.report import write_report
+    from planner.report.page import write_report
     from planner.study.batch import compare_study
 
     for outcome in batch.failed:

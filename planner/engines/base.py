@@ -13,6 +13,11 @@ from planner.treatment.dose import Dose
 from planner.treatment.errors import CapabilityError
 from planner.treatment.machine import Machine
 
+# All engines but Monte Carlo give no dose in air, but the air that surgery leaves in a cavity lies inside the target:
+# inside the body, density is at least this, g/cm3. Along the few millimetres of such air the path differs by less than
+# 1 mm of water.
+THINNEST_IN_BODY = 0.1
+
 
 class Capability(Flag):
     """What an engine can do; asking for more is an error, never a fallback."""

@@ -14,7 +14,7 @@ from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.evaluate.apertures import leaf_borders_mm
 from planner.evaluate.dvh import Histograms
-from planner.report.slices import ORGAN_COLOURS, isodoses
+from planner.report.isodoses import ORGAN_COLOURS, isodoses
 from planner.techniques.aperture import project, target_points
 from planner.treatment.delivery import ControlPoint, Delivery
 from planner.treatment.geometry import beam_frame

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner.report.collect import Case, Findings, grid_of
+from planner.report.isodoses import ORGAN_COLOURS, isodoses
 from planner.report.naming import SHELLS
 from planner.report.volumes import Packed, crop, cropped, pack_change, pack_exact, pack_picture
 
@@ -25,12 +26,9 @@ TARGETS = {
     "tumour": ("Tumour, on the day", "#58e07a", False),
     "believed_cavity": ("Cavity, as drawn", "#c9f27a", True),
 }
-ORGAN_COLOURS = ("#8fb8de", "#c8a2d6", "#d9b48f", "#9fcdb4", "#d0a0a8", "#b4c08a", "#a9b0d9", "#c9c2a5")
 HIDDEN = {"external"}  # drawn on request only: it follows what the image shows
 LARGE_VOXELS, LARGE_MM, HIDDEN_MM = 300_000, 2.5, 3.5  # larger structures are stored on coarser voxels
 LEAST_DOSE = 0.1  # of the prescription: less is stored as none
-ISODOSES = ((100.0, "#fff066"), (80.0, "#ff9d2e"), (50.0, "#4fd8ff"), (20.0, "#8c9bff"))
-FIXED_GY = ((12.0, "#ff5fa8"),)  # V12 of the brain is what single-fraction necrosis is reported against
 
 
 @dataclass(frozen=True)
@@ -164,20 +162,6 @@ def shown_case(findings: Findings, case: Case, shown: Gallery) -> dict[str, Any]
     entry["planned"] = {**change, "base": entry["delivered"]["blob"]}
     entry["structures"] = [_structure(*item, grid, shown) for item in enumerate(_structures(findings, views).items())]
     return entry
-
-
-def isodoses(prescription_gy: float) -> list[dict[str, Any]]:
-    """Return the isodose lines of a case, highest first: shares of the prescription, and doses that are told in Gy."""
-    lines = [(p * prescription_gy / 100, f"{p:g} %", colour, f"p{p:g}") for p, colour in ISODOSES]
-    for gy, colour in FIXED_GY:
-        if all(abs(gy - other[0]) > 0.02 * prescription_gy for other in lines) and gy < prescription_gy:
-            lines.append((gy, "", colour, f"g{gy:g}"))
-    out = []
-    for gy, share, colour, key in sorted(lines, reverse=True):
-        short = f"{gy:.3g} Gy"
-        label = f"{short} ({share})" if share else short
-        out.append({"key": key, "gy": round(gy, 4), "short": short, "label": label, "colour": colour})
-    return out
 
 
 def _structures(findings: Findings, views: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from phantoms.patient import Epoch
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.contouring.observer import Observing
-from planner.engines.base import Capability, Engine
+from planner.engines.base import THINNEST_IN_BODY, Capability, Engine
 from planner.evaluate.recompute import in_body
 from planner.optimise.control_points import undeliverable
 from planner.optimise.deliverable import make_deliverable
@@ -24,11 +24,6 @@ from planner.timeline.strategy import Step
 from planner.treatment.dose import Dose
 from planner.treatment.plan import Plan
 from planner.treatment.prescription import Prescription
-
-# All engines but Monte Carlo give no dose in air, but the air that surgery leaves in a cavity lies inside the target:
-# inside the body, density is at least this, g/cm3. Along the few millimetres of such air the path differs by less than
-# 1 mm of water.
-THINNEST_IN_BODY = 0.1
 
 
 @dataclass(frozen=True, eq=False)
