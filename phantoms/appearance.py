@@ -10,7 +10,7 @@ from scipy import ndimage
 from phantoms.canvas import Canvas
 from phantoms.cited import Cited
 from phantoms.course import AIR_DECAY_DAY, BLOOD_DECAY_DAY
-from phantoms.craniotomy import Craniotomy
+from phantoms.craniotomy import PLATE_CC, SCREWS, Craniotomy
 from phantoms.grid import Grid
 from phantoms.head import Head, sampled_noise
 from phantoms.structure import Structure
@@ -114,7 +114,7 @@ class Appearance:
         self._fill(canvas, "scar", regions["tract"])
         rim, cavity, blood = (regions[name] for name in ("rim", "cavity", "blood"))
         # The wall enhances in patches, with gaps.
-        canvas.fill("rim", rim.occupancy * np.clip(0.8 + 0.3 * self._fine(rim.grid, 0.6), 0.4, 1.0), rim.grid)
+        canvas.fill("rim", rim.occupancy * np.clip(0.75 + 0.4 * self._fine(rim.grid, 0.6), 0.2, 1.0), rim.grid)
         self._fill(canvas, "cavity_fluid", cavity)
         self._fill(canvas, "tumour", regions["residual"])
         older, newer = blood_shares(day).items()
@@ -129,18 +129,16 @@ class Appearance:
 
     def _plates(self, canvas: Canvas) -> None:
         """Take away the signal about the plates of titanium: it dephases there. Density is not touched."""
-        wide = [(name, radius) for name, radius in self.voids_mm.items() if name in canvas.maps]
-        if not wide:
-            return
-        reach = 2.0 * max(radius for _, radius in wide)
-        for place in self.craniotomy.plates()[:, :3]:
-            low = np.maximum(np.floor(canvas.grid.index_of(place - reach)), 0).astype(int)
-            high = np.minimum(np.ceil(canvas.grid.index_of(place + reach)), canvas.grid.shape).astype(int)
-            window = canvas.grid.window(low.tolist(), high.tolist())
-            x, y, z = ((axis - at) ** 2 for axis, at in zip(window.axes_mm(), place, strict=True))
-            square = (x[:, None, None] + y[:, None] + z).astype(np.float32)
-            for name, radius in wide:
-                canvas.maps[name][canvas.grid.part(window)] *= 1.0 - np.exp(-((square / radius**2) ** 2))
+        plates = self.craniotomy.plates().reshape(-1, SCREWS, 4)
+        for name, plate_mm in self.voids_mm.items():
+            if name not in canvas.maps:
+                continue
+            for plate in plates:
+                low = np.floor(canvas.grid.index_of(plate[:, :3].min(axis=0) - 2.0 * plate_mm)).astype(int)
+                high = np.ceil(canvas.grid.index_of(plate[:, :3].max(axis=0) + 2.0 * plate_mm)).astype(int)
+                low = np.clip(low, 0, canvas.grid.shape)
+                window = canvas.grid.window(low.tolist(), np.clip(high, low + 1, canvas.grid.shape).tolist())
+                canvas.maps[name][canvas.grid.part(window)] *= kept_signal(window, plate, plate_mm)
 
     @staticmethod
     def _fill(canvas: Canvas, tissue: str, region: Structure) -> None:
@@ -153,6 +151,31 @@ class Appearance:
         """Return the fine noise with its waves longer by the inverse of `stretch`."""
         x, y, z = (np.float32(stretch) * axis.astype(np.float32) for axis in grid.axes_mm())
         return self.head.fine.at(x[:, None, None], y[None, :, None], z[None, None, :])
+
+
+def kept_signal(grid: Grid, pieces: np.ndarray, plate_mm: float) -> np.ndarray:
+    """Return the share of the signal that is left about pieces of metal, dephased by the slope of their field.
+
+    That of a dipole along z is ``(3 c^2 - 1) / r^3`` with the cosine c of the angle to z, its slope is in size
+    ``3 sqrt(5 c^4 - 2 c^2 + 1) / r^4``: a void is longer along the field than across it. Slopes of pieces are added.
+
+    Parameters
+    ----------
+    grid : Grid
+    pieces : ndarray, shape (n, 4)
+        Place, LPS mm, and volume, cm3.
+    plate_mm : float
+        Where a whole plate as one piece leaves 1 - 1/e of the signal, across the field.
+    """
+    slope = np.zeros(grid.shape, np.float32)
+    for *place, volume in pieces:
+        x, y, z = ((axis - at).astype(np.float32) ** 2 for axis, at in zip(grid.axes_mm(), place, strict=True))
+        square = np.maximum(x[:, None, None] + y[:, None] + z, np.float32(1e-6))
+        cosine = z / square
+        # A field grows with the volume: the reach of its slope with the cube root.
+        reach = np.float32(plate_mm**4 * (volume / PLATE_CC.value) ** (4 / 3))
+        slope += np.sqrt(5.0 * cosine * cosine - 2.0 * cosine + 1.0) * reach / (square * square)
+    return 1.0 - np.exp(-1.0 / slope)
 
 
 def _settled(blood: Structure, cavity: Structure) -> np.ndarray:

@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 
 from phantoms.grid import Triple
+from phantoms.noise import Noise
 from phantoms.shapes import Below, Box, Ellipsoid, Shape, Torus, turned, union
-from phantoms.skull import SIDES, Frame, mirrored, posterior_fossa
+from phantoms.skull import SIDES, Frame, cranium, mirrored, posterior_fossa
 
 # Folia of the cerebellum are a few mm apart; a lobule has four of them.
 FOLIUM_MM = 4.2
@@ -69,6 +70,18 @@ def sylvian_fissures(frame: Frame, opening_mm: float) -> Shape:
         insula = frame.ball((side * 22, -5, 17), (19, 30, 20))
         shell = (insula.grown(half) - insula.grown(-half)) & Ellipsoid(outer, (14.0, 23.0, 15.0))
         parts.append(shell.rotated(turned(2, side * 9.0), outer))
+    return union(*parts)
+
+
+def central_sulci(frame: Frame, opening_mm: float, noise: Noise) -> Shape:
+    """Return the central sulci, winding sheets from the vertex down and forwards, along the sensorimotor strips."""
+    parts: list[Shape] = []
+    for side in SIDES.values():
+        # Drawn across x, where sheets can be bowed, away from the other side's; then turned across y and tilted.
+        start: Triple = (0.0, side * 60.0, 0.0)
+        sheet = Box(start, (0.3 * opening_mm + 0.1, 31.0, 34.0)).bowed(noise, 5.0)
+        turned_in = sheet.moved((0.0, -side * 60.0, 0.0)).rotated(turned(0, -17.0) @ turned(2, 90.0 + side * 14.0))
+        parts.append(turned_in.moved(frame.at(side * 37, 0, 66)) - cranium(frame).grown(-19.0))
     return union(*parts)
 
 

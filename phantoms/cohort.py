@@ -70,7 +70,7 @@ class CohortSpec:
         MR volumes of an epoch: of ``t1gd``, ``t2``, ``flair``, ``t1``.
     t1_sequence : str
         ``mprage`` or ``spgr``.
-    slice_mm, motion_mm, gradient_mm, susceptibility : float
+    slice_mm, motion_mm, gradient_mm, susceptibility, truncation : float
         Imperfections of the scanner, each off at 0: see `phantoms.scanner.Scanner`.
 
     Raises
@@ -98,11 +98,12 @@ class CohortSpec:
     motion_mm: float = 0.0
     gradient_mm: float = 0.0
     susceptibility: float = 0.0
+    truncation: float = 0.0
 
     def __post_init__(self) -> None:
         low = {"patients": 1, "spacing_mm": 0.3, "field_t": 0.1, "snr": 1.0, "tumour_min_cc": 0.05}
         high = {"spacing_mm": 6.0, "field_t": 7.0, "bias": 0.5, "residual_fraction": 1.0, "cerebellar_fraction": 1.0}
-        high |= {"slice_mm": 10.0, "motion_mm": 5.0, "gradient_mm": 5.0, "susceptibility": 1.0}
+        high |= {"slice_mm": 10.0, "motion_mm": 5.0, "gradient_mm": 5.0, "susceptibility": 1.0, "truncation": 0.9}
         if not self.images or not set(self.images) <= set(mri.SEQUENCES):
             raise ValueError(f"images = {self.images} must be some of {', '.join(mri.SEQUENCES)}")
         if self.t1_sequence not in mri.T1_SEQUENCES:
@@ -166,7 +167,13 @@ class SyntheticAnatomy:
         self.flow = TissueFlow(self.course)
         self._coil = Noise.draw(of_scanner, self.grid.low_mm.tolist(), self.grid.high_mm.tolist(), 75.0)
         self.scanner = Scanner(
-            spec.field_t, spec.snr, spec.slice_mm, spec.motion_mm, spec.gradient_mm, spec.susceptibility
+            spec.field_t,
+            spec.snr,
+            spec.slice_mm,
+            spec.motion_mm,
+            spec.gradient_mm,
+            spec.susceptibility,
+            spec.truncation,
         )
         self.facts: dict[str, float | str] = {
             **about,

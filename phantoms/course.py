@@ -13,11 +13,12 @@ from phantoms.cavity import Patch, fitted_patch, solve
 from phantoms.cited import Cited
 from phantoms.dynamics import VolumeLaw, collapsed
 from phantoms.grid import Grid, Triple
-from phantoms.lesion import DOUBLING_DAY, Form, Lesion
+from phantoms.lesion import DOUBLING_DAY, LOBES, RIPPLES, Form, Lesion
 from phantoms.resection import MINIMAL, Resection
 from phantoms.structure import Role, Structure
 
 WALL_CHANGE = Cited(0.09, "Shah 2016: walls progress in 52 % while volumes fall; relative lobe amplitude", "assumed")
+WALL_ROUGHNESS = Cited(0.025, "a resected bed is rougher than the tumour's surface; relative amplitude", "assumed")
 FLATTENING = Cited(0.25, "cavities collapse to a slit rather than evenly, at full collapse", "assumed")
 SETTLING_DAY = Cited(12.0, "brain shift relaxes within weeks of surgery", "assumed")
 SHIFT_MM = Cited(1.6, "movement of the cavity's centre per axis; 0.35 T series: Hausdorff 2.3-9.8 mm", "assumed")
@@ -119,11 +120,7 @@ class SurgicalCourse:
         resection : Resection
         """
         law = VolumeLaw.draw(rng, resection.taken_cc(lesion))
-        wall = (
-            WALL_CHANGE.value
-            * np.sqrt(2.0 / len(lesion.form.amplitudes))
-            * rng.standard_normal(len(lesion.form.amplitudes))
-        )
+        wall = WALL_CHANGE.value * np.sqrt(2.0 / LOBES) * rng.standard_normal(LOBES)
         shift = SHIFT_MM.value * rng.standard_normal((2, 3)) * np.array([[0.5], [1.0]])
         doubling = DOUBLING_DAY[lesion.histology].value * float(np.exp(DOUBLING_SIGMA.value * rng.standard_normal()))
         # Drawn also for complete resections, so that the fraction of a study does not change the other draws.
@@ -133,17 +130,19 @@ class SurgicalCourse:
         vector = np.asarray(entry, float)
         depth = float(np.linalg.norm(vector))
         unit = vector / max(depth, 1e-9)
+        nodules, halo = _draw_nodules(rng, unit), Form.draw(rng, amplitude=0.35)
+        rough = WALL_ROUGHNESS.value * np.sqrt(2.0 / RIPPLES) * rng.standard_normal(RIPPLES)
         return cls(
             lesion,
             law,
             (float(unit[0]), float(unit[1]), float(unit[2])),
             depth,
-            wall,
+            np.concatenate([wall, rough]),
             shift,
             residual if left_behind else 0.0,
             doubling,
-            _draw_nodules(rng, unit),
-            Form.draw(rng, amplitude=0.35),
+            nodules,
+            halo,
             within,
             resection.taken_cc(lesion) / lesion.volume_cc,
         )
@@ -277,8 +276,8 @@ class _Bed:
 
     def rim(self, name: str) -> Structure:
         """Enhancing wall: thickest where the walls change most, two to eight weeks after surgery."""
-        thick = RIM_MM.value * (0.75 + 0.35 * self.course.settled(self.day))
-        wall = self.patch.covered(self.distance - np.float32(thick)) - self.cavity
+        thick = RIM_MM.value * (0.75 + 0.35 * self.course.settled(self.day)) * self.patch.radius(self.course.halo)
+        wall = self.patch.covered(self.distance - thick.astype(np.float32)) - self.cavity
         return self.made(name, Role.SUPPORT, np.maximum(wall, 0.0))
 
     def residual(self, name: str) -> Structure:

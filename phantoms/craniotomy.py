@@ -16,6 +16,10 @@ FLAP_RADIUS_MM = Cited(24.0, "craniotomies for a single metastasis are 4-5 cm ac
 SAW_CUT_MM = Cited(1.6, "width of the craniotome's cut", "assumed")
 PLATES = 3
 PLATE_CC = Cited(0.045, "titanium plate of 18 x 4 x 0.6 mm with its screws", "assumed")
+PLATE_MM = Cited(11.0, "from the first to the last screw of such a plate", "assumed")
+SCREWS = 3
+BURR_HOLES = 2
+BURR_MM = Cited(6.5, "radius of a burr hole; perforators of 11-14 mm", "assumed")
 COLLECTION_MM = Cited(3.5, "extradural blood and fluid under the flap on the first days", "assumed")
 COLLECTION_DAY = Cited(12.0, "resorbed within weeks", "assumed")
 _FAR_MM = 1e3
@@ -47,19 +51,18 @@ class Craniotomy:
         return cls((float(x), float(y), float(z)), course.entry)
 
     def flap(self, skull: Structure) -> Structure:
-        """Return the flap without its cut, ``bone_flap``, from the whole skull."""
+        """Return the flap without its cut and the burr holes, ``bone_flap``, from the whole skull."""
         window = self.window(skull.grid)
-        away = self._away(window)
-        inside = covered(away - np.float32(FLAP_RADIUS_MM.value), window)
-        return Structure("bone_flap", Role.SUPPORT, window, inside * skull.on(window)).cropped()
+        inside = np.maximum(self._away(window) - np.float32(FLAP_RADIUS_MM.value), -self._from_burr_holes(window))
+        return Structure("bone_flap", Role.SUPPORT, window, covered(inside, window) * skull.on(window)).cropped()
 
     def cut(self, skull: Structure) -> Structure:
-        """Return the saw cut around the flap, ``saw_cut``, from the whole skull."""
+        """Return the saw cut around the flap with the burr holes it joins, ``saw_cut``, from the whole skull."""
         window = self.window(skull.grid)
-        away = self._away(window)
         half = np.float32(0.5 * SAW_CUT_MM.value)
-        inside = covered(np.abs(away - np.float32(FLAP_RADIUS_MM.value) - half) - half, window)
-        return Structure("saw_cut", Role.SUPPORT, window, inside * skull.on(window)).cropped()
+        cut = np.abs(self._away(window) - np.float32(FLAP_RADIUS_MM.value) - half) - half
+        np.minimum(cut, self._from_burr_holes(window), out=cut)
+        return Structure("saw_cut", Role.SUPPORT, window, covered(cut, window) * skull.on(window)).cropped()
 
     def collection(self, depth: Volume, intracranial: Structure, day: float) -> Structure:
         """Return the ``collection`` of blood and fluid under the flap on `day`, inside the skull.
@@ -95,14 +98,32 @@ class Craniotomy:
         return Structure("scalp", Role.SUPPORT, window, inside * outside * fading).cropped()
 
     def plates(self) -> np.ndarray:
-        """Return the plates of titanium that hold the flap, shape (n, 4): place, LPS mm, and volume, cm3."""
+        """Return the titanium that holds the flap, plate after plate, a piece a screw: place, LPS mm, and volume, cm3.
+
+        Returns
+        -------
+        ndarray, shape (PLATES * SCREWS, 4)
+        """
+        spread = PLATE_MM.value * (np.arange(SCREWS) / (SCREWS - 1) - 0.5)
+        outwards = self._around(PLATES, 0.0)
+        # Plates lie across the saw cut.
+        places = np.concatenate([(FLAP_RADIUS_MM.value + spread)[:, None] * unit for unit in outwards])
+        share = PLATE_CC.value / SCREWS
+        return np.column_stack([np.asarray(self.centre_mm) + places, np.full(len(places), share)])
+
+    def _around(self, count: int, turned: float) -> np.ndarray:
+        """Return unit vectors, shape (count, 3), evenly spread about the axis from a share of a step on."""
         axis = np.asarray(self.axis)
         first = np.cross(axis, (0.0, 0.0, 1.0) if abs(axis[2]) < 0.9 else (1.0, 0.0, 0.0))
         first /= np.linalg.norm(first)
-        turns = 2.0 * np.pi * np.arange(PLATES) / PLATES
-        away = np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(axis, first)
-        places = np.asarray(self.centre_mm) + FLAP_RADIUS_MM.value * away
-        return np.column_stack([places, np.full(PLATES, PLATE_CC.value)])
+        turns = 2.0 * np.pi * (np.arange(count) + turned) / count
+        return np.cos(turns)[:, None] * first + np.sin(turns)[:, None] * np.cross(axis, first)
+
+    def _from_burr_holes(self, window: Grid) -> np.ndarray:
+        """Return the distance, mm, to the burr holes on the edge of the flap, bored along its axis."""
+        middles = np.asarray(self.centre_mm) + FLAP_RADIUS_MM.value * self._around(BURR_HOLES, 0.25)
+        apart = [self._away(window, tuple(middle.tolist())) for middle in middles]
+        return np.minimum.reduce(apart) - np.float32(BURR_MM.value)
 
     def window(self, grid: Grid) -> Grid:
         """Return the window of a grid about the craniotomy."""
@@ -111,9 +132,10 @@ class Craniotomy:
         high = np.minimum(np.ceil(grid.index_of(centre + reach)).astype(int) + 1, grid.shape)
         return grid.window(low.tolist(), high.tolist())
 
-    def _away(self, window: Grid) -> np.ndarray:
-        """Return how far from the axis the voxels of a window are, mm; far off where another wall may be."""
-        x, y, z = ((a - c).astype(np.float32) for a, c in zip(window.axes_mm(), self.centre_mm, strict=True))
+    def _away(self, window: Grid, through_mm: Triple | None = None) -> np.ndarray:
+        """Return how far from the axis, or its parallel, voxels are, mm; far off where another wall may be."""
+        middle = through_mm or self.centre_mm
+        x, y, z = ((a - c).astype(np.float32) for a, c in zip(window.axes_mm(), middle, strict=True))
         a, b, c = (np.float32(v) for v in self.axis)
         x, y, z = x[:, None, None], y[None, :, None], z[None, None, :]
         along = a * x + b * y + c * z

@@ -364,6 +364,7 @@ class _Painter:
         clefts = brain.interhemispheric_fissure(frame, opening).bowed(head.coarse, MIDLINE_MM.value)
         clefts = clefts.roughened(head.coarse, 0.5)
         clefts |= brain.sylvian_fissures(frame, opening).roughened(head.coarse, 1.3)
+        clefts |= brain.central_sulci(frame, opening, head.coarse)
         hull = np.maximum(hull, -sampled(clefts, window))
         core = sampled(brain.core(frame), window)
         # Here sulci are closed, there they are open.

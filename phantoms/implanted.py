@@ -174,12 +174,14 @@ class ImplantedAnatomy:
     @property
     def _levels(self) -> tuple[float, float]:
         """Median signal of the brain about the lesion, and standard deviation of the noise in it."""
-        brain = self.base.structures["brain"]
-        x, y, z = self.course.lesion.centre_mm
+        image, centre = self.base.volumes["t1gd"], np.asarray(self.course.lesion.centre_mm)
         reach = self.course.lesion.radius_mm + 25.0
-        window = Grid.covering((x - reach, y - reach, z - reach), (x + reach, y + reach, z + reach), 1.0)
-        signal = self.base.volumes["t1gd"].on(window).data
-        inside = brain.on(window) > 0.99
+        # On the image's own voxels: between them an interpolated image has no noise.
+        low = np.maximum(np.floor(image.grid.index_of(centre - reach)), 0).astype(int)
+        high = np.minimum(np.ceil(image.grid.index_of(centre + reach)) + 1, image.grid.shape).astype(int)
+        window = image.grid.window(low.tolist(), high.tolist())
+        signal = image.data[image.grid.part(window)]
+        inside = self.base.structures["brain"].on(window) > 0.99
         level = float(np.median(signal[inside]))
         # Second differences see noise, not anatomy; MAD to sigma by 1.4826, variance of (1, -2, 1) is 6.
         second = signal[2:] - 2 * signal[1:-1] + signal[:-2]

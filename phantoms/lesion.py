@@ -31,7 +31,10 @@ HISTOLOGY_WEIGHT = {
     "renal": Cited(0.12, "primaries in resection series", "assumed"),
 }
 
-_LOBES = 14
+RIPPLE_SHARE = Cited(0.25, "finer irregularity of the surface against its lobes, as of resection cavities", "assumed")
+
+LOBES, RIPPLES = 14, 8
+"""Waves of the surface: broad lobes first, then ripples of a few mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +62,16 @@ class Form:
         rotation, _ = np.linalg.qr(rng.standard_normal((3, 3)))
         stretch = rng.normal(0.0, AXIS_SIGMA.value, 3)
         axes = np.diag(np.exp(stretch - stretch.mean())) @ rotation.T
-        order = rng.uniform(1.5, 5.0, _LOBES)
-        direction = rng.standard_normal((_LOBES, 3))
-        waves = direction / np.linalg.norm(direction, axis=1, keepdims=True) * order[:, None]
-        weight = 1.0 / order
-        amplitudes = amplitude * np.sqrt(2.0) * weight / np.sqrt((weight**2).sum())
-        return cls(axes, waves, rng.uniform(0.0, 2.0 * np.pi, _LOBES), amplitudes)
+        parts = []
+        for count, orders, size in ((LOBES, (1.5, 5.0), 1.0), (RIPPLES, (6.0, 11.0), RIPPLE_SHARE.value)):
+            order = rng.uniform(*orders, count)
+            direction = rng.standard_normal((count, 3))
+            waves = direction / np.linalg.norm(direction, axis=1, keepdims=True) * order[:, None]
+            weight = 1.0 / order
+            amplitudes = size * amplitude * np.sqrt(2.0) * weight / np.sqrt((weight**2).sum())
+            parts.append((waves, rng.uniform(0.0, 2.0 * np.pi, count), amplitudes))
+        waves, phases, amplitudes = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return cls(axes, waves, phases, amplitudes)
 
     def radius(self, offset: tuple[np.ndarray, np.ndarray, np.ndarray], length: np.ndarray) -> np.ndarray:
         """Return the distance from centre to surface, for a unit body, in the directions of offset vectors.

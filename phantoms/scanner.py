@@ -47,6 +47,8 @@ class Scanner:
         What the correction of non-linear gradients leaves, 100 mm from the isocentre, along each axis.
     susceptibility : float
         1 for the field errors of air, bone and titanium, 0 for none; frequency is encoded along y.
+    truncation : float
+        Share of the phase-encoded lines of k-space (along x) that is not taken: the outer ones, filled with zeros.
     """
 
     field_t: float
@@ -55,6 +57,7 @@ class Scanner:
     motion_mm: float = 0.0
     gradient_mm: float = 0.0
     susceptibility: float = 0.0
+    truncation: float = 0.0
 
     def place_error(self, density: Volume, metal_cc: np.ndarray | None, rng: np.random.Generator) -> np.ndarray | None:
         """Return where tissue is shown less where it is, mm, at the voxels where it is shown; None if always right.
@@ -102,11 +105,11 @@ class Scanner:
             signal = moved(signal, grid, self.motion_mm, np.random.default_rng(seed))
         if self.slice_mm <= grid.spacing_mm[2]:
             mri.acquire(signal, bias, self.snr, seed)
-            return signal
+            return truncated(signal, self.truncation) if self.truncation else signal
         into, back = slice_weights(grid, self.slice_mm)
         slices = np.ascontiguousarray(signal @ into.T)
         mri.acquire(slices, np.ascontiguousarray(bias @ into.T), self.snr, seed)
-        return slices @ back.T
+        return (truncated(slices, self.truncation) if self.truncation else slices) @ back.T
 
 
 def _gradient_residual(grid: Grid, at_100_mm: float, rng: np.random.Generator) -> np.ndarray:
@@ -200,6 +203,22 @@ def moved(signal: np.ndarray, grid: Grid, sd_mm: float, rng: np.random.Generator
     lines = fft.fft(signal, axis=_PHASE)
     lines *= turn[:, None, None]
     return np.abs(fft.ifft(lines, axis=_PHASE)).astype(np.float32)
+
+
+def truncated(image: np.ndarray, share: float) -> np.ndarray:
+    """Return the magnitude of an image of which the outer lines of k-space along x are missing: edges ring (Gibbs).
+
+    The noise is truncated with the signal, as lines that are not taken bring none.
+
+    Parameters
+    ----------
+    image : ndarray, shape (nx, ny, nz), float32
+    share : float
+        Of the lines, 0 to 1.
+    """
+    lines = fft.rfft(image, axis=_PHASE)
+    lines[round((1.0 - share) * (len(lines) - 1)) + 1 :] = 0.0
+    return np.abs(fft.irfft(lines, image.shape[_PHASE], axis=_PHASE)).astype(np.float32)
 
 
 def slice_weights(grid: Grid, thickness_mm: float) -> tuple[np.ndarray, np.ndarray]:

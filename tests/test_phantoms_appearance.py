@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from phantoms.appearance import kept_signal
 from phantoms.canvas import Canvas
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
-from phantoms.craniotomy import FLAP_RADIUS_MM
+from phantoms.craniotomy import BURR_HOLES, BURR_MM, FLAP_RADIUS_MM, PLATE_CC, PLATES, SAW_CUT_MM
+from phantoms.grid import Grid
 from phantoms.mri import COIL_END_MM, SpinEcho, SpoiledGradientEcho, bias_field, void_mm
 
 SPEC = CohortSpec(patients=40, seed=7, spacing_mm=2.0, residual_fraction=1.0)
@@ -59,21 +61,53 @@ def test_swollen_scalp_lies_over_the_flap_outside_the_skull(patient):
 def test_plates_take_signal_and_no_density(patient):
     epoch, before = patient.epoch(20.0, images=("t2",)), patient.epoch(-1.0, images=("t2",))
     density, rest = (one.volumes["density"].data for one in (epoch, before))
-    canvas = Canvas(patient.grid, {"density": {}, "t2": {}})
+    centre = np.asarray(patient.craniotomy.centre_mm)
+    canvas = Canvas(Grid.covering((centre - 45.0).tolist(), (centre + 45.0).tolist(), 1.0), {"density": {}, "t2": {}})
     for values in canvas.maps.values():
         values[...] = 1.0
     patient._appearance._plates(canvas)
     assert (canvas.maps["density"] == 1.0).all()
-    for place in patient.craniotomy.plates()[:, :3]:
-        i, j, k = np.rint(patient.grid.index_of(place)).astype(int)
-        # The middle of its voxel is up to 1.7 mm away.
+    plates = patient.craniotomy.plates()
+    assert plates[:, 3].sum() == pytest.approx(PLATES * PLATE_CC.value)
+    away = plates[:, :3] - centre
+    assert np.abs(away @ patient.craniotomy.axis).max() < 1e-9
+    for place in plates[:, :3]:
+        i, j, k = np.rint(canvas.grid.index_of(place)).astype(int)
         assert canvas.maps["t2"][i, j, k] < 0.2
         # Bone or the saw cut: no titanium.
+        i, j, k = np.rint(patient.grid.index_of(place)).astype(int)
         assert density[i, j, k] <= max(rest[i, j, k], 1.1) + 1e-6
-    # The mean over directions of 1 - exp(-(r / R)^4), integrated: 4 pi R^3 / 3 * gamma(7 / 4).
-    ball_cc = 4.0 * np.pi / 3.0 * patient._appearance.voids_mm["t2"] ** 3 / 1000.0 * math.gamma(1.75)
-    lost = (1.0 - canvas.maps["t2"]).sum() * patient.grid.voxel_cc
-    assert lost / len(patient.craniotomy.plates()) == pytest.approx(ball_cc, rel=0.15)
+    # Away from the plates nothing is lost.
+    points = canvas.grid.point_of(np.argwhere(canvas.maps["t2"] < 0.99))
+    apart = np.linalg.norm(points[:, None] - plates[:, :3], axis=2).min(axis=1)
+    assert apart.max() < 2.0 * patient._appearance.voids_mm["t2"]
+
+
+def test_the_void_of_one_piece_is_that_of_a_dipole():
+    grid, radius = Grid.covering((-15.0,) * 3, (15.0,) * 3, 0.5), 4.0
+    kept = kept_signal(grid, np.array([[0.0, 0.0, 0.0, PLATE_CC.value]]), radius)
+    # Lost over all space: 1 - exp(-(r / R)^4 / f) integrated is 4 pi R^3 / 3 * gamma(7 / 4) times the mean of f^(3/4).
+    cosine, weight = np.polynomial.legendre.leggauss(40)
+    f = np.sqrt(5.0 * cosine**4 - 2.0 * cosine**2 + 1.0)
+    expected = 4.0 * np.pi / 3.0 * radius**3 * math.gamma(1.75) * float(weight @ f**0.75) / 2.0
+    assert (1.0 - kept).sum() * 0.125 == pytest.approx(expected, rel=0.01)
+    middle = [n // 2 for n in grid.shape]
+    along, across = kept[middle[0], middle[1]], kept[:, middle[1], middle[2]]
+    assert (along < 0.5).sum() > (across < 0.5).sum()
+    # Half of the metal makes a void of half the volume, and three pieces in one place are one.
+    half = kept_signal(grid, np.array([[0.0, 0.0, 0.0, PLATE_CC.value / 2]]), radius)
+    assert (1.0 - half).sum() == pytest.approx(0.5 * (1.0 - kept).sum(), rel=0.02)
+
+
+def test_burr_holes_are_in_the_cut_and_not_in_the_flap(patient):
+    skull = patient._background.structures["skull"]
+    cut, flap = (part.on(skull.grid) for part in (patient.craniotomy.cut(skull), patient.craniotomy.flap(skull)))
+    assert np.minimum(cut, flap).max() <= 0.5
+    ring_cc = np.pi * ((FLAP_RADIUS_MM.value + SAW_CUT_MM.value) ** 2 - FLAP_RADIUS_MM.value**2) / 1000.0
+    holes_cc = BURR_HOLES * np.pi * BURR_MM.value**2 / 1000.0
+    whole = (ring_cc + holes_cc) * patient.head.skull_mm
+    # The vault is curved and of varied thickness; the holes cover a part of the ring.
+    assert 0.6 * whole < cut.sum() * skull.grid.voxel_cc < 1.5 * whole
 
 
 def test_voids_grow_with_the_field_and_with_the_echo_of_a_gradient_echo():

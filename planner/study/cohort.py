@@ -98,6 +98,7 @@ class SyntheticCohort(Frozen):
     motion_mm: float = CohortSpec.motion_mm
     gradient_mm: float = CohortSpec.gradient_mm
     susceptibility: float = CohortSpec.susceptibility
+    truncation: float = CohortSpec.truncation
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> "SyntheticCohort":
