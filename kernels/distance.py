@@ -354,7 +354,7 @@ def _to_piece(surface, n, h, x, y, z):
 
 @njit_bare
 def _descend(surface, own, h, x, y, z, n):
-    """Return the signed distance to the nearest piece, found by steps from piece `n` to its nearest neighbour."""
+    """Return the signed distance to the nearest piece, and its number: steps from piece `n` to nearer neighbours."""
     best = _to_piece(surface, n, h, x, y, z)
     for _ in range(STEPS):
         at = n
@@ -369,12 +369,12 @@ def _descend(surface, own, h, x, y, z, n):
                             best, n = d, m
         if n == at:
             break
-    return best
+    return best, n
 
 
 @njit_bare
 def _search(surface, own, h, n, x, y, z):
-    """Return the signed distance from a point to the surface, of which patch `n` is nearby."""
+    """Return the signed distance from a point to the surface, of which patch `n` is nearby, and the patch it is to."""
     limit = (FOLLOWED * max(h[0], h[1], h[2])) ** 2
     d, fx, fy, fz, found = _to_patch(surface, n, h, x, y, z)
     # The foot may lie in another voxel, whose patch knows the surface there.
@@ -387,8 +387,8 @@ def _search(surface, own, h, n, x, y, z):
     away = (fx - surface.points[n, 0]) ** 2 + (fy - surface.points[n, 1]) ** 2
     away += (fz - surface.points[n, 2]) ** 2
     if not found and (surface.sharp[n] or away > limit):
-        d = _descend(surface, own, h, x, y, z, n)
-    return d
+        return _descend(surface, own, h, x, y, z, n)
+    return d, n
 
 
 @njit_welded
@@ -421,8 +421,8 @@ def _to_smooth(surface, n, x, y, z):
 
 
 @njit_welded
-def _distance(surface, own, h, near_sq, n, x, y, z):
-    """Return the signed distance from a point to the surface, of which patch `n` is nearby.
+def distance_from(surface, own, h, near_sq, n, x, y, z):
+    """Return the signed distance from a point to the surface, of which patch `n` is nearby, and the patch it is to.
 
     The patch of the voxel that holds the foot tells it: the nearest points are those of patches that err outwards.
     """
@@ -449,7 +449,7 @@ def _distance(surface, own, h, near_sq, n, x, y, z):
             break
         m = other
     # Two patches that hand a foot on to each other tell it alike.
-    return _search(surface, own, h, n, x, y, z) if lost else d
+    return _search(surface, own, h, n, x, y, z) if lost else (d, m)
 
 
 @njit
@@ -461,7 +461,7 @@ def measure(f, ids, own, surface, frame, far, rows, out):
     f : ndarray, float32
         Occupancy, which tells the side of voxels away from the surface.
     ids : ndarray, int32
-        Nearby patch of the same plane of every sub-voxel, -1 beyond reach.
+        Nearby patch of the same plane of every sub-voxel, -1 beyond reach; becomes the one that its distance is to.
     own : ndarray, int32
         Patch of the cut voxels only.
     surface : Sites
@@ -501,7 +501,7 @@ def _measure(f, ids, own, surface, frame, far, rows, out, line):
                     m += 1
                 n = line.who[m]
                 if top == 0 or (z - 2.0 * line.place[m]) * z + line.level[m] > far * far:
-                    out[i, j, k] = side * far
+                    out[i, j, k], ids[i, j, k] = side * far, -1
                     continue
-                d = _distance(surface, own, h, near_sq, n, x, y, z)
+                d, ids[i, j, k] = distance_from(surface, own, h, near_sq, n, x, y, z)
                 out[i, j, k] = d if cut else side * abs(d)

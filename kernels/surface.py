@@ -155,13 +155,16 @@ def shape_operator(gx, gy, gz, hess, K):
 
 @njit_bare
 def parallel(K, d):
-    """Turn, in place, the shape operator at distance `d` into that of the surface itself, ``K (1 - d K)^-1``."""
+    """Turn, in place, the shape operator at distance `d` into that of the surface itself, ``K (1 - d K)^-1``.
+
+    Return the determinant of ``1 - d K``, of an area here to one there; where it is below 0.3, `K` stays as it is.
+    """
     trace = K[0] + K[1] + K[2]
     square = K[0] ** 2 + K[1] ** 2 + K[2] ** 2 + 2.0 * (K[3] ** 2 + K[4] ** 2 + K[5] ** 2)
     gauss = 0.5 * (trace * trace - square)
     det = 1.0 - d * trace + d * d * gauss
     if det < 0.3:
-        return
+        return det
     # In the tangent plane K (1 - dK)^-1 = (K - d det(K) P) / det(1 - dK); the P part is small and kept as K^2 form.
     k0, k1, k2, k3, k4, k5 = K[0], K[1], K[2], K[3], K[4], K[5]
     s0 = k0 * k0 + k3 * k3 + k4 * k4
@@ -177,6 +180,7 @@ def parallel(K, d):
     K[3] = (k3 - d * (trace * k3 - s3)) / det
     K[4] = (k4 - d * (trace * k4 - s4)) / det
     K[5] = (k5 - d * (trace * k5 - s5)) / det
+    return det
 
 
 @njit_bare

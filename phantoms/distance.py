@@ -8,6 +8,7 @@ from kernels.coverage import count_level, fraction_inside, sample_level
 from kernels.distance import BESIDE, Frame, Sites, measure, place, seed, sweep
 from kernels.edges import FAR, NEAR, PLANE, SOURCES, TRIED, find_edges, fit_planes, mark
 from kernels.quadric import refine
+from kernels.ridges import fraction_by_ridges, settle
 from kernels.slivers import inherit
 from kernels.surface import EMPTY, KIND, PATCH, count_cut, fit_patches, list_cut, spread, stencil
 from kernels.threads import chunks, run_chunks
@@ -26,6 +27,8 @@ _SMALL = 64
 # off a level needs the distances of its neighbours.
 _BEYOND = 2.5
 _PLANES = 8
+# Rounds of mending distances beside ridges, one voxel each.
+_SETTLED = 2
 
 Split = tuple[int, int, int]
 # For a margin outwards, voxels are split in two where they are longer than this share of it and than this length, mm;
@@ -83,7 +86,7 @@ def _told_in_fractions(structure: Structure) -> Structure:
         raise ValueError(f"structure {structure.name} is empty: it has no surface to measure from")
     if not _is_digitised(structure.occupancy):
         return structure
-    field = transform(surface_of(structure), 0.0, 0.0)
+    field, _ = transform(surface_of(structure), 0.0, 0.0)
     shaded = Structure(structure.name, structure.role, field.grid, occupancy_of(field))
     return shaded if has_surface(shaded) else structure
 
@@ -175,7 +178,7 @@ def distance_field(structure: Structure, reach_mm: float, split: Split = (1, 1, 
     ValueError
         If the structure is empty.
     """
-    return transform(surface_of(_told_in_fractions(structure)), reach_mm, reach_mm, split)
+    return transform(surface_of(_told_in_fractions(structure)), reach_mm, reach_mm, split)[0]
 
 
 def _lattice(surface: Surface, around_mm: float, split: Split) -> tuple[Grid, Frame]:
@@ -194,10 +197,30 @@ def _lattice(surface: Surface, around_mm: float, split: Split) -> tuple[Grid, Fr
     return fine, Frame(h, (x, y, z), fine.spacing_mm, indices(first), split, low, high)
 
 
-def transform(surface: Surface, reach_mm: float, around_mm: float, split: Split = (1, 1, 1)) -> Volume:
+@dataclass(frozen=True, eq=False)
+class Feet:
+    """What distances are to.
+
+    Attributes
+    ----------
+    ids : ndarray, int32
+        Patch that the distance of each voxel is to, -1 beyond reach.
+    own : ndarray, int32
+        Patch of each voxel of the surface's lattice.
+    sites : Sites
+    frame : Frame
+    """
+
+    ids: np.ndarray
+    own: np.ndarray
+    sites: Sites
+    frame: Frame
+
+
+def transform(surface: Surface, reach_mm: float, around_mm: float, split: Split = (1, 1, 1)) -> tuple[Volume, Feet]:
     """Return the signed distance to a surface, exact within `reach_mm`, in a window of `around_mm` and a little more.
 
-    The window is of the surface's lattice, every voxel split.
+    The window is of the surface's lattice, every voxel split. The second value tells what the distances are to.
     """
     h, cells, own = surface.grid.spacing_mm, surface.cells, surface.own
     points, origins = np.empty((len(cells), 3)), np.empty((len(cells), 3))
@@ -217,7 +240,15 @@ def transform(surface: Surface, reach_mm: float, around_mm: float, split: Split 
         lambda lo, hi: measure(surface.occupancy, ids, own, sites, frame, reach, (lo, hi), out),
         chunks(fine.shape[0], _PLANES),
     )
-    return Volume(fine, out, Quantity.DISTANCE)
+    for _ in range(_SETTLED):
+        before, out, ids_before, ids = out, out.copy(), ids, ids.copy()
+        run_chunks(
+            lambda lo, hi, phi=before, to=ids_before, mended=out, mended_ids=ids: settle(
+                phi, to, own, sites, frame, (lo, hi), mended, mended_ids
+            ),
+            chunks(fine.shape[0], _PLANES),
+        )
+    return Volume(fine, out, Quantity.DISTANCE), Feet(ids, own, sites, frame)
 
 
 def occupancy_of(distance: Volume, level_mm: float = 0.0) -> np.ndarray:
@@ -257,8 +288,15 @@ def grown(structure: Structure, mm: float) -> Structure:
     most = _PARTS if np.count_nonzero(structure.occupancy) < _LARGE else 1
     nx, ny, nz = (min(int(np.ceil(step / finest - 1e-6)), most) for step in structure.grid.spacing_mm)
     split = (nx, ny, nz)
-    field = transform(surface_of(shaded), abs(mm), max(mm, 0.0), split)
+    field, feet = transform(surface_of(shaded), abs(mm), max(mm, 0.0), split)
     fractions = occupancy_of(field, mm)
+    if mm < 0.0:
+        run_chunks(
+            lambda lo, hi: fraction_by_ridges(
+                field.data, feet.ids, feet.own, feet.sites, feet.frame, float(mm), (lo, hi), fractions
+            ),
+            chunks(field.grid.shape[0], _PLANES),
+        )
     nx, ny, nz = (n // parts for n, parts in zip(field.grid.shape, split, strict=True))
     fractions = fractions.reshape(nx, split[0], ny, split[1], nz, split[2]).mean(axis=(1, 3, 5))
     return Structure(structure.name, structure.role, field.grid.merged(split), fractions)
