@@ -12,8 +12,9 @@ def expand(structure: Structure, mm: float, name: str | None = None, within: Str
     The distance starts at the sub-voxel surface of the occupancy. For shapes from 0.5 cc, margins of 1 to 10 mm and
     fractional occupancy the volume of the result is right to 0.3 %, edges or none, on voxels up to 1 x 1 x 2 mm. It
     falls short for tips of cones (0.5 cc: 1 %) and for bodies less than five voxels across (0.5 cc on 2 mm: 2.5 %).
-    Inwards by 1 and 2 mm it is right to 0.45 % of the volume before, for boxes and cylinders to 0.16 %. A binary mask adds the error of its own volume, and its edges stay rounder than they are: smooth bodies end up to 2,
-    0.6 and 0.4 % off at 0.5, 3 and 10 cc, boxes 7, 5.3 and 3.3 %.
+    Inwards by 1 and 2 mm it is right to 0.45 % of the volume before, for boxes and cylinders to 0.16 %. A binary mask
+    adds the error of its own volume, and its edges stay rounder than they are: smooth bodies end up to 2, 0.6 and 0.4 %
+    off at 0.5, 3 and 10 cc, boxes 7, 5.3 and 3.3 %.
 
     Parameters
     ----------
