@@ -157,12 +157,13 @@ class Carried:
         self.window = flow.window(grid)
         # From the day back: each voxel takes what lay where its tissue came from.
         self._shift = flow.displacement(day, from_day, self.window)
+        self._moves = (self._shift != 0).any(axis=0)
         self._longest = int(np.ceil(np.abs(self._shift).max() / min(grid.spacing_mm)))
 
     def carry(self, data: np.ndarray) -> None:
         """Move the tissue of a volume on the grid, in place; what does not move keeps its bits."""
         here, _ = _overlap(self.window, self._grid)
-        data[here] = np.where((self._shift != 0).any(axis=0), self._warped(self._grid, data, self.window), data[here])
+        data[here] = np.where(self._moves, self._warped(self._grid, data, self.window), data[here])
 
     def structure(self, structure: Structure) -> Structure:
         """Return a structure with its tissue moved; itself if none of it moves by a fiftieth of a voxel."""

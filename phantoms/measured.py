@@ -214,7 +214,8 @@ def _with_air(epoch: Epoch) -> Epoch:
     rho = density.on(cavity.grid).data
     beside = ndimage.binary_dilation(rho < _AIR_BELOW)  # voxels at its surface are partly air
     share = np.where(beside, np.clip(1.0 - rho, 0.0, 1.0), 0.0)
-    air = replace(cavity, name="air", occupancy=cavity.occupancy * share)
+    # The share is that of the whole voxel: on the wall of the cavity it is what the cavity has of it, at most.
+    air = replace(cavity, name="air", occupancy=np.minimum(cavity.occupancy, share))
     return epoch if air.volume_cc < _LEAST_CC else replace(epoch, structures={**epoch.structures, "air": air})
 
 

@@ -27,6 +27,8 @@ KNOT_MM = Cited(48.0, "so that lobes differ as wholes and nothing is bent", "ass
 # Deviations at which tilt and deformation are cut.
 _TILT_LIMIT, _LIMIT = 1.7, 3.0
 _PIVOT_MM = np.array([0.0, 15.0, 0.0])
+# Where it lies in the patient: so that tilted heads are in the middle of the field of view.
+_LAID_MM = _PIVOT_MM + np.array([0.0, -3.0, -1.5])
 # Breadth over which the torque changes sides.
 _TORQUE_MM = 45.0
 _ROUNDS = 20
@@ -61,7 +63,7 @@ class Pose:
 
     def template(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> list[np.ndarray]:
         """Return where in the template points of the patient lie: an open mesh, or coordinates of one shape, mm."""
-        off = [axis - np.float32(pivot) for axis, pivot in zip((x, y, z), _PIVOT_MM, strict=True)]
+        off = [axis - np.float32(laid) for axis, laid in zip((x, y, z), _LAID_MM, strict=True)]
         places = self._strays(x, y, z)
         for axis, (column, pivot) in enumerate(zip(self.turn.T, _PIVOT_MM, strict=True)):
             places[axis] += np.float32(pivot)
@@ -101,7 +103,7 @@ class Pose:
 
     def box(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the corners, mm, of a box of the patient that holds a box of the template."""
-        middle = self.turn @ ((low + high) / 2 - _PIVOT_MM) + _PIVOT_MM
+        middle = self.turn @ ((low + high) / 2 - _PIVOT_MM) + _LAID_MM
         reach = np.abs(self.turn) @ ((high - low) / 2 + self.reach_mm)
         return middle - reach, middle + reach
 

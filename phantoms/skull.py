@@ -117,7 +117,7 @@ def skin(frame: Frame, over_mm: float) -> Shape:
 
 def _auricle(frame: Frame, side: float, thick_mm: float, size: float) -> Shape:
     """Return the outer ear of one side, a plate that stands off backwards."""
-    x, y, z = frame.at(side * 79, 15, -8)
+    x, y, z = frame.at(side * 77.5, 15, -8)
     turn = np.deg2rad(side * 14.0)
     matrix = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
     rim = Ellipsoid((x, y, z), (thick_mm, 17.0 * size, 29.0 * size))

@@ -8,7 +8,7 @@ import pytest
 from phantoms.grid import Grid
 from phantoms.head import FIELD_OF_VIEW_MM
 from phantoms.lesion import ball_cc
-from phantoms.pose import Placement, Pose
+from phantoms.pose import TORQUE_MM, Placement, Pose
 from phantoms.shapes import Ellipsoid, covered, sampled, window_of
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
@@ -56,11 +56,17 @@ def test_tissue_is_not_folded_and_heads_lie_within_some_degrees(pose):
 
 def test_the_right_frontal_pole_lies_in_front_and_the_left_occipital_pole_behind():
     poses = [Pose.draw(np.random.default_rng(seed), *FIELD_OF_VIEW_MM) for seed in range(40)]
-    poses = [replace(pose, turn=np.eye(3)) for pose in poses]
+    assert np.mean([pose.torque_mm for pose in poses]) == pytest.approx(TORQUE_MM.value, abs=0.5)
     poles = np.array([(25.0, -75.0, 30.0), (-25.0, -75.0, 30.0), (25.0, 75.0, 30.0), (-25.0, 75.0, 30.0)])
-    left_front, right_front, left_back, right_back = np.mean([pose.placed(poles)[:, 1] for pose in poses], axis=0)
-    assert right_front < left_front
-    assert left_back > right_back
+    left_front, right_front, left_back, right_back = straightened(poses[0], 2.0).placed(poles)[:, 1]
+    assert 0.5 < left_front - right_front < 2.0
+    assert left_back - right_back == pytest.approx(left_front - right_front, abs=1e-4)
+
+
+def straightened(pose, torque_mm):
+    """Return a pose without turn and deformation."""
+    flat = tuple(replace(noise, coefficients=np.zeros_like(noise.coefficients)) for noise in pose.noises)
+    return Pose(np.eye(3), torque_mm, flat)
 
 
 def test_a_ball_drawn_to_scale_keeps_its_volume(pose):
@@ -70,13 +76,14 @@ def test_a_ball_drawn_to_scale_keeps_its_volume(pose):
     assert covered(ball.data, grid).sum() * grid.voxel_cc == pytest.approx(ball_cc(9.0), rel=0.02)
 
 
-def test_a_still_head_is_untouched():
+def test_a_still_head_is_moved_to_the_middle_of_the_field_of_view_and_not_changed():
     pose = Pose.draw(np.random.default_rng(1), *FIELD_OF_VIEW_MM)
-    flat = tuple(replace(noise, coefficients=np.zeros_like(noise.coefficients)) for noise in pose.noises)
-    still, grid = Pose(np.eye(3), 0.0, flat), grid_of(3.0)
+    still, grid = straightened(pose, 0.0), grid_of(1.5)
     data = np.random.default_rng(2).random(grid.shape, np.float32)
     assert still.upright(grid) == grid
-    assert np.abs(Placement(still, grid, grid).carried(data, grid) - data).max() < 1e-5
+    # By 3 mm forwards and 1.5 mm down.
+    carried = Placement(still, grid, grid).carried(data, grid)
+    assert np.abs(carried[:, :-2, :-1] - data[:, 2:, 1:]).max() < 1e-4
 
 
 def test_what_is_carried_lies_where_the_map_says(pose):
