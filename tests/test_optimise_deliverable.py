@@ -10,6 +10,7 @@ from oracles_planning import ball, constant, water_head
 from planner import library
 from planner.engines.pencil import PencilBeam
 from planner.evaluate.metrics import target_metrics
+from planner.optimise import deliverable
 from planner.optimise.apertures import leaf_borders_mm
 from planner.optimise.deliverable import ApertureEffort, make_deliverable
 from planner.optimise.planning import Effort, PlanRequest, make_plan
@@ -186,12 +187,13 @@ def test_a_technique_without_apertures_is_refused():
 
 
 @pytest.mark.parametrize("name", ["ncvmat", "dca"])
-def test_a_plan_is_no_hotter_than_its_template_allows(name):
+def test_a_plan_is_no_hotter_than_its_template_allows(name, monkeypatch):
     asked = library.load("objectives", "srs-marginal", ObjectiveTemplate)
     light = asked.target_maximum.value.model_copy(update={"level": 1.1, "weight": 20.0})
     asked = asked.model_copy(update={"target_maximum": constant(light)})
     largest, allowed = [], 9.0
-    for _ in range(2):
+    for again in (0, 3):  # searched once only, to see how hot it then is
+        monkeypatch.setattr(deliverable, "_AGAIN", again)
         template = asked.model_copy(update={"maximum_dose": constant(allowed)})
         plan, delivery = make_deliverable(request(name, objectives=template), ENGINE, effort=QUICK)
         values = {row.name: row.value for row in target_metrics(plan.dose.volume, plan.targets["ptv"], 18.0)}

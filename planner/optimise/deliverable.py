@@ -44,10 +44,11 @@ _ROUNDS = 6
 _SCALED = 2e-4
 # Static segments within this of the fewest monitor units that can be delivered are not worth their time.
 _HARDLY_USED = 1.01
-# A plan hotter than its template allows is searched again up to this often, each time with so much more weight on the
+# A plan hotter than its template allows, or that normalisation scales by more than the last of these (what was searched
+# for is then not what is delivered), is searched again up to so often, each time with so much more weight on the
 # target's least and largest dose.
-_COOLINGS, _FIRMER = 3, 4.0
-# The largest dose that is aimed at then, of what is allowed: metrics may find a peak between the points.
+_AGAIN, _FIRMER, _HARDLY_SCALED = 3, 4.0, 1.05
+# The largest dose that is aimed at, of what is allowed: metrics may find a peak between the points.
 _COOL = 0.99
 
 
@@ -139,7 +140,7 @@ def make_deliverable(
     if case.shaping.shape == "conformal":
         case = replace(case, outline=Outline(start.apertures, case.shaping.trim_mm))
     points, found = _searched(case, start, effort, progress)
-    points, dose, factor = _finished(case, points, engine, progress)
+    points, dose, factor = _finished(case, points, engine, effort, progress)
     delivery = delivery_of(request, case.beams, points.beam_of, points.apertures, points.motion)
     made = delivered_beams(turning(delivery), request.machine)
     plan = Plan(
@@ -252,7 +253,7 @@ def _stage(
 def _stages(case: _Case, effort: ApertureEffort) -> list[tuple[int, bool, bool]]:
     """Return evaluations, whether leaves move, and whether the dose is corrected beforehand, of each stage."""
     corrections = case.request.effort.corrections if case.accurate is not None else 0
-    last = case.request.effort.correction_evaluations
+    last = _evaluations(case, effort)
     if case.shaping.shape == "conformal":
         trimmed = case.moves_leaves
         # Near the outline a correction has little to change, but where the fast engine left a field out.
@@ -261,7 +262,13 @@ def _stages(case: _Case, effort: ApertureEffort) -> list[tuple[int, bool, bool]]
     if case.request.technique.arcs is not None:
         return [(most, True, False) for most in effort.stages] + [(last, True, True)] * corrections
     stages = [(effort.segments * most, True, False) for most in effort.stages]
-    return [(effort.weights, False, False), *stages] + [(effort.segments * last, True, True)] * corrections
+    return [(effort.weights, False, False), *stages] + [(last, True, True)] * corrections
+
+
+def _evaluations(case: _Case, effort: ApertureEffort) -> int:
+    """Return the most evaluations of a search that starts from a corrected dose."""
+    several = case.shaping.shape == "optimised" and case.request.technique.arcs is None
+    return case.request.effort.correction_evaluations * (effort.segments if several else 1)
 
 
 def _worth_while(case: _Case, points: _Points) -> _Points:
@@ -294,20 +301,23 @@ def _dose(case: _Case, points: _Points, engine: Engine) -> Dose:
     )
 
 
-def _finished(case: _Case, found: _Points, engine: Engine, progress: Progress) -> tuple[_Points, Dose, float]:
+def _finished(
+    case: _Case, found: _Points, engine: Engine, effort: ApertureEffort, progress: Progress
+) -> tuple[_Points, Dose, float]:
     """Return normalised control points, their dose, and the factor of the last normalisation.
 
-    They are searched again with the dose just found while it is hotter than the template allows.
+    They are searched again with the dose just found while it is hotter than the template allows or was scaled by much.
     """
     request, template = case.request, case.request.objectives
     points, dose, factor = _normalised(case, found, engine)
-    for n in range(1, _COOLINGS + 1):
-        if largest_in_target(dose.volume, request) <= _COOL * template.maximum_dose.value:
+    for n in range(1, _AGAIN + 1):
+        cool = largest_in_target(dose.volume, request) <= _COOL * template.maximum_dose.value
+        if cool and factor <= _HARDLY_SCALED:
             break
         firm = replace(request, objectives=template.firmer(_FIRMER**n))
         goal = objective_for(firm, case.samples, request.effort.stages[-1][0])
         influence = Corrected(case.influence, _offset(case, points, dose))
-        how = request.effort.correction_evaluations, case.moves_leaves
+        how = _evaluations(case, effort), case.moves_leaves
         points, _ = _stage(replace(case, objective=goal), influence, points, how, progress)
         points, dose, factor = _normalised(case, points, engine)
     return points, dose, factor
