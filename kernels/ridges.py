@@ -1,8 +1,8 @@
 """Ridges: where points are as far from one part of a surface as from another, and the distance has a kink.
 
 The transform of ``kernels.distance`` hands a voxel the patch whose own point is nearest. Beside a ridge that may be one
-of the farther part. There the patches of the voxels around are tried as well. Within a body, fractions come from the
-planes of all parts: what lies deeper than a margin lies below all of them.
+of the farther part. There, within a body, the patches of the voxels around are tried as well, and fractions come from
+the planes of all parts: what lies deeper than a margin lies below all of them.
 """
 
 import math
@@ -28,7 +28,7 @@ FOCAL = 0.25
 
 @njit
 def settle(phi, ids, own, surface, frame, rows, out, out_ids):
-    """Mend, in copies, distances of the x planes ``rows[0]:rows[1]`` that are too long beside ridges.
+    """Mend, in copies, distances within a body that are too long, for the x planes ``rows[0]:rows[1]``.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def _settle(phi, ids, own, surface, frame, rows, out, out_ids):
                 steep = told - min(abs(phi[i - 1, j, k]), abs(phi[i + 1, j, k])) > sx
                 steep |= told - min(abs(phi[i, j - 1, k]), abs(phi[i, j + 1, k])) > sy
                 steep |= told - min(abs(phi[i, j, k - 1]), abs(phi[i, j, k + 1])) > sz
-                if steep and ids[i, j, k] >= 0:
+                if steep and phi[i, j, k] < 0.0 and ids[i, j, k] >= 0:
                     _mend(phi, ids, own, surface, frame, near_sq, (i, j, k), out, out_ids)
 
 

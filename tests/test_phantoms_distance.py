@@ -162,6 +162,21 @@ def test_shrunk_bodies_keep_their_edges(body, voxel):
             assert body in SMALL or miss < (0.004 if body[0] == "cone" else 0.0015) * left(depth)
 
 
+@pytest.mark.parametrize("voxel", VOXELS[:2])
+def test_a_ball_cut_by_the_edge_of_the_volume_is_cut_there(voxel):
+    """Half a ball: Steiner's formula outwards, half a smaller ball less the slice that its flat side loses inwards."""
+    r = 9.0
+    whole = structure(sphere(r), voxel, (0.0, 0.31, 0.12), points=4096)
+    n = whole.grid.shape[0] // 2
+    half = Structure("half", Role.TARGET, whole.grid.window((n, 0, 0), whole.grid.shape), whole.occupancy[n:])
+    for mm in (1.0, 2.0, 5.0):
+        area, bend = 3 * np.pi * r**2, 2 * np.pi * r + np.pi**2 * r / 2
+        exact = 2 / 3 * np.pi * r**3 + area * mm + bend * mm**2 + 4 / 3 * np.pi * mm**3
+        assert expand(half, mm).volume_cc * 1000 == pytest.approx(exact, rel=0.0015)
+        left = 2 / 3 * np.pi * (r - mm) ** 3 - np.pi * mm * ((r - mm) ** 2 - mm**2 / 3)
+        assert expand(half, -mm).volume_cc * 1000 == pytest.approx(left, rel=0.003)
+
+
 def test_distances_inside_a_brick_are_to_the_nearest_face():
     """A face that grazes a layer of long voxels: points of other faces are farther apart than the layer is thick."""
     half = np.array([2.99, 3.89, 5.38])
