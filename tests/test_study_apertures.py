@@ -96,7 +96,7 @@ def test_the_delivered_dose_is_that_of_the_stored_apertures(study, batch):
         truth = anatomy.epoch(treatment.day, images=False)
         density = truth.volumes["density"]
         again = recomputed(treatment.delivery, machine, density, engine_named("pencil"), ignore_field=True)
-        doses.append(in_body(again, truth.structures["external"]).volume.data)
+        doses.append(in_body(again, truth.structures["external"], density).volume.data)
     with np.load(folder / "views.npz") as views:
         grid = Grid(views["image"].shape, tuple(views["spacing_mm"]), tuple(views["origin_mm"]))
         inside, stored = views["occupancy_ptv"] > 128, views["dose_gy"].astype(float)

@@ -132,11 +132,12 @@ def _recomputed(plan: SavedPlan, machine: Machine, folder: Path, request: CheckR
         # Other random numbers than the plan's, so that noise does not agree with itself.
         engine = replace(engine, effort=replace(engine.effort, seed=made.seed + 1000))
     typer.echo(f"recomputing the dose with {engine.name}", err=True)
+    density = _density(plan, request)
     try:
         again = recomputed(
             plan.delivery,
             machine,
-            _density(plan, request),
+            density,
             engine,
             ignore_field=made.field_ignored,
             region=plan.targets["ptv"],
@@ -144,7 +145,7 @@ def _recomputed(plan: SavedPlan, machine: Machine, folder: Path, request: CheckR
         )
     except ValueError as error:
         raise InputError(folder / "plan.json", "beams", str(error)) from None
-    again = in_body(again, plan.structures["external"])
+    again = in_body(again, plan.structures["external"], density)
     stated = Dose(plan.dose, made.engine, made.field_ignored, made.uncertainty)
     rules = library.load("evaluation", "dose-agreement", DoseAgreement)
     return dose_difference(stated, again, plan.about.dose_gy, rules)

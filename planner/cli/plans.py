@@ -108,7 +108,7 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
         plan, delivery = make_deliverable(
             _request(case, names, wanted.robust), names.engine, tell, fast=names.fast, corrector=names.corrector
         )
-    plan = replace(plan, dose=in_body(plan.dose, case.structures["external"]))
+    plan = replace(plan, dose=in_body(plan.dose, case.structures["external"], case.density))
     asked = (names.machine, names.prescription, names.template)
     planned = Planned(delivery, *asked, plan.dose.volume, case.structures, case.targets)
     histograms = Histograms(plan.dose.volume)

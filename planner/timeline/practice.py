@@ -117,19 +117,20 @@ class Practice:
             plan = make_plan(request, self.engine, fast=self.fast, corrector=self.corrector)
         lacking = left_out(known, self.arm.margins)
         facts = {**plan.facts, "margins_left_out": "; ".join(lacking)} if lacking else plan.facts
-        return replace(plan, dose=in_body(plan.dose, belief.structures["external"]), facts=facts)
+        return replace(plan, dose=in_body(plan.dose, belief.structures["external"], request.density), facts=facts)
 
     def dose_on(self, truth: Epoch, plan: Plan) -> Dose:
         """Return the dose of a plan on the anatomy of the day, aligned on the skull."""
+        density = self._density(truth)
         dose = self.engine.dose(
-            self._density(truth),
+            density,
             plan.beams,
             plan.weights,
             self.arm.machine,
             ignore_field=self._ignored,
             region=plan.targets["ptv"],
         )
-        return in_body(dose, truth.structures["external"])
+        return in_body(dose, truth.structures["external"], density)
 
     @cached_property
     def _ignored(self) -> bool:
