@@ -82,18 +82,22 @@ def in_body(dose: Dose, external: Structure, density: Volume) -> Dose:
     """
     grid = dose.volume.grid
     body = external.on(grid) > 0
-    gas = (body & (density.on(grid).data < GAS)).astype(np.float32)
-    if dose.deviation is None or not gas.any():
-        return replace(dose, volume=Volume(grid, np.where(body, dose.volume.data, np.float32(0.0)), Quantity.DOSE))
+
+    def masked(data: np.ndarray) -> Volume:
+        return Volume(grid, np.where(body, data, np.float32(0.0)), Quantity.DOSE)
+
+    if dose.deviation is None:
+        return replace(dose, volume=masked(dose.volume.data))
     # Sums over a voxel and its 26 neighbours; of independent voxels the variances add.
-    count = np.maximum(_sum_about(gas), 1.0)
+    gas = (density.on(grid).data < GAS) & body
+    count = np.maximum(_sum_about(gas.astype(np.float32)), 1.0)
     mean = _sum_about(gas * dose.volume.data) / count
     deviation = np.sqrt(_sum_about(gas * dose.deviation.data**2)) / count
-
-    def held(own: np.ndarray, averaged: np.ndarray) -> Volume:
-        return Volume(grid, np.where(gas > 0, averaged, np.where(body, own, np.float32(0.0))), Quantity.DOSE)
-
-    return replace(dose, volume=held(dose.volume.data, mean), deviation=held(dose.deviation.data, deviation))
+    return replace(
+        dose,
+        volume=masked(np.where(gas, mean, dose.volume.data)),
+        deviation=masked(np.where(gas, deviation, dose.deviation.data)),
+    )
 
 
 def _sum_about(data: np.ndarray) -> np.ndarray:
