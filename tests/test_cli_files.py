@@ -16,6 +16,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.cli.app import _status
+from planner.io import nifti_file
 from planner.io.nifti import read_structure, read_volume, write_structure, write_volume
 
 GRID = Grid((44, 46, 48), (1.0, 1.0, 1.0), (-21.5, -22.5, -23.5))
@@ -103,6 +104,54 @@ def test_margin_on_the_masks_own_grid(folder: Path, tmp_path: Path, capsys):
     assert image.GetSize() == mask.GetSize() and image.GetOrigin() == mask.GetOrigin()
     assert image.GetPixelID() == SimpleITK.sitkFloat32
     assert read_structure(out_file).volume_cc == pytest.approx(4 / 3 * np.pi * 12**3 / 1000, rel=3e-3)
+
+
+@pytest.fixture(scope="module")
+def oblique(folder: Path, tmp_path_factory) -> Path:
+    """The same ball on voxels that are turned by 20 and 8 degrees, and a Gaussian dose on others, turned elsewhere."""
+    out = tmp_path_factory.mktemp("oblique")
+    write_structure(out / "target.nii.gz", Structure("t", Role.TARGET, GRID, ball(GRID, RADIUS)), turn=motion(20, 8))
+    x, y, z = GRID.axes_mm()
+    squared = x[:, None, None] ** 2 + y[None, :, None] ** 2 + z[None, None, :] ** 2
+    nifti_file.write(out / "dose.nii.gz", GRID, 20 * np.exp(-squared / (2 * 12.0**2)), turn=motion(-12, 5))
+    return out
+
+
+def motion(about_z_deg: float, about_x_deg: float) -> np.ndarray:
+    a, b = np.radians([about_z_deg, about_x_deg])
+    first = np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    second = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    turn = np.eye(4)
+    turn[:3, :3] = first @ second
+    return turn
+
+
+def test_margin_of_an_oblique_mask_is_on_its_own_voxels(oblique: Path, tmp_path: Path, capsys):
+    out_file = tmp_path / "ptv.nii.gz"
+    status, out, _ = lacuna(capsys, "margin", oblique / "target.nii.gz", "--mm", 3, "--out", out_file, "--json")
+    image, mask = SimpleITK.ReadImage(str(out_file)), SimpleITK.ReadImage(str(oblique / "target.nii.gz"))
+    assert status == 0 and image.GetSize() == mask.GetSize()
+    assert np.allclose(image.GetDirection(), mask.GetDirection(), atol=1e-5)
+    assert np.allclose(image.GetOrigin(), mask.GetOrigin(), atol=1e-3)
+    assert np.allclose(json.loads(out)["origin_mm"], mask.GetOrigin(), atol=1e-3)
+    assert json.loads(out)["volume_cc"] == pytest.approx(4 / 3 * np.pi * 12**3 / 1000, rel=3e-3)
+
+
+def test_dvh_of_an_oblique_mask_in_an_oblique_dose(oblique: Path, capsys):
+    status, out, _ = lacuna(capsys, "dvh", oblique / "dose.nii.gz", oblique / "target.nii.gz", "--json")
+    found = json.loads(out)["structures"]["target"]
+    assert status == 0
+    for percent in (98, 95, 50, 2):
+        radius = RADIUS * (percent / 100) ** (1 / 3)
+        assert found[f"D{percent}_gy"] == pytest.approx(20 * np.exp(-(radius**2) / (2 * 12.0**2)), rel=1e-3), percent
+
+
+def test_a_mask_on_skewed_axes_is_refused(folder: Path, tmp_path: Path, capsys):
+    skew = np.eye(4)
+    skew[0, 1] = 0.1
+    write_structure(tmp_path / "m.nii.gz", Structure("t", Role.TARGET, GRID, ball(GRID, RADIUS)), turn=skew)
+    status, _, err = lacuna(capsys, "dvh", folder / "dose.nii.gz", tmp_path / "m.nii.gz")
+    assert status == 4 and "m.nii.gz" in err
 
 
 def test_margin_that_leaves_the_grid_keeps_the_lattice(folder: Path, tmp_path: Path, capsys):

@@ -16,7 +16,7 @@ from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.evaluate.dvh import Dvh
 from planner.evaluate.dvh import dvh as histogram
-from planner.io.nifti import read_structure, read_volume, stem, write_structure
+from planner.io.nifti import read_occupied, read_structure, read_volume, stem, write_structure
 from planner.treatment.errors import InputError
 
 MAX_MARGIN_MM = 100.0
@@ -112,12 +112,13 @@ def expanded(mask_file: Path, margin_mm: float, out: Path, label: int | None) ->
 
     if not (math.isfinite(margin_mm) and abs(margin_mm) <= MAX_MARGIN_MM):
         raise InputError("--mm", "", f"must be finite and at most {MAX_MARGIN_MM:g} mm, got {margin_mm:g}")
-    mask = read_structure(mask_file, label=label)
+    mask, turn = read_occupied(mask_file, label)
     grown = expand(mask, margin_mm).cropped()
     if grown.is_empty:
         raise InputError(mask_file, "--mm", f"nothing is left after {margin_mm:g} mm")
     grid = _holding(mask.grid, grown)
-    write_structure(out, grown, grid)
+    write_structure(out, grown, grid, turn=turn)
+    origin = grid.affine if turn is None else np.linalg.inv(turn) @ grid.affine
     return {
         "out": str(out),
         "margin_mm": margin_mm,
@@ -125,7 +126,7 @@ def expanded(mask_file: Path, margin_mm: float, out: Path, label: int | None) ->
         "volume_cc": grown.volume_cc,
         "grid": "as the mask" if grid == mask.grid else "as the mask, with more voxels: the margin leaves its grid",
         "shape": list(grid.shape),
-        "origin_mm": list(grid.origin_mm),
+        "origin_mm": origin[:3, 3].tolist(),
         "spacing_mm": list(grid.spacing_mm),
     }
 

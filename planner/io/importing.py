@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from phantoms.carrying import around, carried
 from phantoms.grid import Grid
 from phantoms.patient import Epoch, Patient
 from phantoms.resampling import averaged
@@ -313,27 +314,19 @@ def _found_in(image: Upright, spacing_mm: float) -> dict[str, Structure]:
     made = segmented(Volume(seen.grid, seen.data, Quantity.MR_SIGNAL), spacing_mm)
     if image.turn is None:
         return made
-    back, box = np.linalg.inv(image.turn), made["external"].grid
-    corners = np.array(np.meshgrid(*zip(box.low_mm, box.high_mm, strict=True))).reshape(3, -1)
-    here = back[:3, :3] @ corners + back[:3, 3:4]
-    grid = Grid.covering(here.min(axis=1).tolist(), here.max(axis=1).tolist(), spacing_mm)
-    return {name: Rigid(image.turn).structure(structure, grid) for name, structure in made.items()}
+    grid = around(made["external"].grid, image.turn, spacing_mm)
+    return {name: carried(structure, grid, image.turn) for name, structure in made.items()}
 
 
 def onto(structure: Structure, grid: Grid, source: Path | str) -> Structure:
-    """Return a structure on voxels of `grid`, its volume kept by averaging, cropped."""
+    """Return a structure on voxels of `grid`, its surface where it was, cropped."""
     if structure.grid.offset_in(grid) is not None:
-        occupancy = structure.on(grid)
+        out = Structure(structure.name, structure.role, grid, structure.on(grid)).cropped(1)
     else:
-        # Outside of its grid a mask is empty, and the mean must know that.
-        room = int(np.ceil(max(grid.spacing_mm) / min(structure.grid.spacing_mm))) + 1
-        padded = structure.cropped(room)
-        volume = Volume(padded.grid, padded.occupancy, Quantity.OCCUPANCY)
-        occupancy = np.clip(averaged(volume, grid).data, 0, 1)
-    out = Structure(structure.name, structure.role, grid, occupancy)
+        out = carried(structure, grid)
     if out.is_empty:
         raise InputError(source, "voxels", "the mask does not overlap the head in the image")
-    return out.cropped(1)
+    return out
 
 
 def _check_overlap(structure: Structure, grid: Grid, path: Path) -> None:

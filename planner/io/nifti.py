@@ -1,6 +1,6 @@
 """Images and masks from files (NIfTI; NRRD and MetaImage too), and back to NIfTI."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.io import nifti_file
-from planner.io.orient import Upright, check_size, upright
+from planner.io.orient import Upright, check_size, occupied, on_patient_axes, upright
 from planner.treatment.errors import InputError
 
 ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
@@ -45,8 +45,10 @@ def stem(path: Path) -> str:
     return path.stem
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, *, smooth: bool = False) -> Image:
     """Return an image on an axis-aligned LPS grid; NaN and infinities are refused.
+
+    `smooth` is for oblique images; see `planner.io.orient.upright`.
 
     Raises
     ------
@@ -55,8 +57,8 @@ def read_image(path: Path) -> Image:
     """
     array, affine = _lattice(path)
     _check_finite(array, path)
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    return Image(path, upright(array, affine, path), (float(spacing[0]), float(spacing[1]), float(spacing[2])))
+    first, second, third = (float(edge) for edge in np.linalg.norm(affine[:3, :3], axis=0))
+    return Image(path, upright(array, affine, path, smooth=smooth), (first, second, third))
 
 
 def read_volume(path: Path, quantity: Quantity) -> Volume:
@@ -67,7 +69,7 @@ def read_volume(path: Path, quantity: Quantity) -> Volume:
     InputError
         As `read_image`; also if a density or dose is negative throughout or a density anywhere.
     """
-    image = read_image(path).upright
+    image = read_image(path, smooth=quantity == Quantity.DOSE).upright
     if quantity == Quantity.DENSITY and image.data.min() < 0:
         raise InputError(path, "voxels", f"densities must not be negative, got {image.data.min():g} g/cm3")
     if quantity == Quantity.DOSE and image.data.max() <= 0:
@@ -95,13 +97,24 @@ def read_structure(
     InputError
         If the values are none of these, or nothing is occupied.
     """
+    structure = on_patient_axes(*read_occupied(path, label))
+    return replace(structure, name=name or stem(path), role=role)
+
+
+def read_occupied(path: Path, label: int | None = None) -> tuple[Structure, np.ndarray | None]:
+    """Return a mask as a structure on its own voxels, and what turns the patient to them if they are oblique.
+
+    Raises
+    ------
+    InputError
+        As `read_structure`.
+    """
     array, affine = _lattice(path)
     _check_finite(array, path)
-    image = upright(_occupancy(array, label, path), affine, path)
-    structure = Structure(name or stem(path), role, image.grid, np.clip(image.data, 0, 1))
+    structure, turn = occupied(_occupancy(array, label, path), affine, path)
     if structure.is_empty:
         raise InputError(path, "voxels", "the mask is empty: no voxel is occupied")
-    return structure
+    return structure, turn
 
 
 def write_volume(path: Path, volume: Volume, step: float | None = None) -> None:
@@ -133,7 +146,14 @@ def write_volume(path: Path, volume: Volume, step: float | None = None) -> None:
     nifti_file.write(path, volume.grid, data)
 
 
-def write_structure(path: Path, structure: Structure, grid: Grid | None = None, *, compact: bool = False) -> None:
+def write_structure(
+    path: Path,
+    structure: Structure,
+    grid: Grid | None = None,
+    *,
+    compact: bool = False,
+    turn: np.ndarray | None = None,
+) -> None:
     """Write the occupancy of a structure as float32 NIfTI, on `grid` or on its own.
 
     Parameters
@@ -144,6 +164,8 @@ def write_structure(path: Path, structure: Structure, grid: Grid | None = None, 
     compact : bool
         Occupancies are rounded to multiples of 1/255, which are stored as uint8. A margin of 1 to 10 mm then differs by
         0.02 % of its volume on cubic voxels and 0.05 % on 1 x 1 x 2 mm.
+    turn : ndarray, shape (4, 4), optional
+        Takes LPS points of the patient to those of `grid`: the file is oblique.
 
     Raises
     ------
@@ -152,9 +174,9 @@ def write_structure(path: Path, structure: Structure, grid: Grid | None = None, 
     """
     on = grid or structure.grid
     if compact:
-        nifti_file.write(path, on, _steps(structure, on), 1.0 / _FULL)
+        nifti_file.write(path, on, _steps(structure, on), 1.0 / _FULL, turn)
     else:
-        nifti_file.write(path, on, structure.on(on))
+        nifti_file.write(path, on, structure.on(on), turn=turn)
 
 
 def _steps(structure: Structure, grid: Grid) -> np.ndarray:

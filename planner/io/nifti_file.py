@@ -189,6 +189,26 @@ def _quaternion_affine(header: Any, size: np.ndarray) -> np.ndarray:
     return affine
 
 
+def _quaternion(rotation: np.ndarray) -> np.ndarray:
+    """Return b, c, d of the unit quaternion of a rotation: the inverse of the above.
+
+    Each quotient for one component needs another to be large; the matrix of the products of all four has the quaternion
+    as its eigenvector of the largest eigenvalue (Bar-Itzhack 2000, J Guid Control Dyn 23:1085).
+    """
+    r = rotation
+    products = np.array(
+        [
+            [r[0, 0] + r[1, 1] + r[2, 2], r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]],
+            [0.0, r[0, 0] - r[1, 1] - r[2, 2], r[0, 1] + r[1, 0], r[0, 2] + r[2, 0]],
+            [0.0, 0.0, r[1, 1] - r[0, 0] - r[2, 2], r[1, 2] + r[2, 1]],
+            [0.0, 0.0, 0.0, r[2, 2] - r[0, 0] - r[1, 1]],
+        ]
+    )
+    found = np.linalg.eigh(products, UPLO="U")[1][:, -1]
+    first = found[np.abs(found) > 1e-6][0]
+    return np.sign(first) * found[1:] + 0.0  # a is not negative, and no zero is
+
+
 def _voxels(stream: IO[bytes], layout: tuple[Any, str, tuple[int, int, int]], path: Path) -> np.ndarray:
     """Return the scaled voxels; no more of the stream is read than the header needs, whatever it would expand to."""
     header, order, shape = layout
@@ -214,8 +234,8 @@ def _voxels(stream: IO[bytes], layout: tuple[Any, str, tuple[int, int, int]], pa
     return (values * slope + intercept).astype(np.float32)
 
 
-def write(path: Path, grid: Grid, data: np.ndarray, slope: float = 1.0) -> None:
-    """Write an image on an axis-aligned LPS grid, whole or not at all; ``.nii`` or ``.nii.gz``.
+def write(path: Path, grid: Grid, data: np.ndarray, slope: float = 1.0, turn: np.ndarray | None = None) -> None:
+    """Write an image on an LPS grid, whole or not at all; ``.nii`` or ``.nii.gz``.
 
     Integers keep their type; everything else is float32. qform and sform are both set (code 1), in RAS as the format
     wants it.
@@ -227,13 +247,17 @@ def write(path: Path, grid: Grid, data: np.ndarray, slope: float = 1.0) -> None:
     data : ndarray, shape ``grid.shape``
     slope : float
         What one unit of `data` is worth (``scl_slope``).
+    turn : ndarray, shape (4, 4), optional
+        A rotation and shift that takes LPS points of the patient to those of `grid`; none where they are the same.
 
     Raises
     ------
     InputError
         If the name has another ending or the folder cannot be written.
     """
-    _write(path, grid, data if data.dtype in _INTEGERS else data.astype(np.float32, copy=False), slope)
+    affine = grid.affine if turn is None else np.linalg.inv(turn) @ grid.affine
+    values = data if data.dtype in _INTEGERS else data.astype(np.float32, copy=False)
+    _write(path, _LPS_FROM_RAS @ affine, values, slope)
 
 
 def write_displacement(path: Path, grid: Grid, shift: np.ndarray) -> None:
@@ -247,24 +271,26 @@ def write_displacement(path: Path, grid: Grid, shift: np.ndarray) -> None:
         As `write`.
     """
     ras = shift * np.array([-1.0, -1.0, 1.0], np.float32)[:, None, None, None]
-    _write(path, grid, np.moveaxis(ras, 0, -1)[:, :, :, None, :].astype(np.float32, copy=False), 1.0)
+    vectors = np.moveaxis(ras, 0, -1)[:, :, :, None, :].astype(np.float32, copy=False)
+    _write(path, _LPS_FROM_RAS @ grid.affine, vectors, 1.0)
 
 
-def _write(path: Path, grid: Grid, values: np.ndarray, slope: float) -> None:
+def _write(path: Path, affine: np.ndarray, values: np.ndarray, slope: float) -> None:
+    """Write voxels with their RAS affine, which is a rotation, a scaling and a shift."""
     if not path.name.endswith((".nii", ".nii.gz")):
         raise InputError(path, "", "images are written as NIfTI: the name must end in .nii.gz or .nii")
     header = np.zeros((), _NIFTI1.newbyteorder("<"))
     header["sizeof_hdr"], header["magic"], header["vox_offset"] = 348, b"n+1", 352
     header["dim"] = [values.ndim, *values.shape, *(1,) * (7 - values.ndim)]
-    header["pixdim"] = [1, *grid.spacing_mm, 0, 0, 0, 0]
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    header["pixdim"] = [1, *spacing, 0, 0, 0, 0]
     header["intent_code"] = _DISPLACEMENT if values.ndim == 5 else 0
     header["datatype"] = _CODES[values.dtype]
     header["bitpix"] = values.dtype.itemsize * 8
     header["scl_slope"], header["xyzt_units"], header["descrip"] = slope, 2, b"lacuna"
     header["qform_code"] = header["sform_code"] = 1
-    affine = _LPS_FROM_RAS @ grid.affine
     header["srow"] = affine[:3]
-    header["quatern"], header["qoffset"] = [0, 0, 1], affine[:3, 3]  # half a turn about z: LPS axes seen in RAS
+    header["quatern"], header["qoffset"] = _quaternion(affine[:3, :3] / spacing), affine[:3, 3]
     start = header.tobytes() + b"\0\0\0\0"
     voxels = np.ascontiguousarray(values.T, values.dtype.newbyteorder("<")).data.cast("B")  # the first index is fastest
     with whole_file(path) as temporary, temporary.open("wb") as file:

@@ -1,7 +1,7 @@
 """Bring any image lattice to the axis-aligned LPS grids that everything above works on.
 
 Flipped and permuted axes are put in order exactly, without touching a value. A truly oblique (or sheared) image is
-resampled once, trilinearly, and the caller is told so.
+resampled once and the caller is told so; a mask is carried by its surface.
 """
 
 from dataclasses import dataclass, replace
@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from kernels.histogram import Dose, read_points
 from kernels.interp import sample_points
 from kernels.threads import chunks, run_chunks
-from kernels.types import Lattice
+from phantoms.carrying import around, carried
 from phantoms.grid import Grid
+from phantoms.structure import Role, Structure
 from planner.treatment.errors import InputError
 
 # Rounding of direction cosines in headers moves far corners by micrometres; real obliquity moves them by much more.
@@ -65,7 +67,7 @@ def check_size(shape: tuple[int, ...], source: Path | str, where: str) -> None:
         raise InputError(source, where, f"claims {voxels:.3g} voxels {shape}; at most {MAX_VOXELS:.3g} are read")
 
 
-def upright(array: np.ndarray, affine: np.ndarray, source: Path | str) -> Upright:
+def upright(array: np.ndarray, affine: np.ndarray, source: Path | str, *, smooth: bool = False) -> Upright:
     """Return an image on an axis-aligned grid with x to the left, y to posterior, z to superior.
 
     Parameters
@@ -76,12 +78,55 @@ def upright(array: np.ndarray, affine: np.ndarray, source: Path | str) -> Uprigh
         From voxel index to LPS mm.
     source : Path or str
         For messages.
+    smooth : bool
+        A smooth quantity that is not negative (dose): an oblique one is read to second order, not trilinearly.
 
     Raises
     ------
     InputError
         If the affine is not finite or singular, or an oblique image would need too many voxels.
     """
+    straight, turn = _straightened(array, affine, source)
+    if turn is None:
+        return straight
+    return replace(_resampled(straight, turn, source, smooth), straight=straight, turn=turn)
+
+
+def occupied(array: np.ndarray, affine: np.ndarray, source: Path | str) -> tuple[Structure, np.ndarray | None]:
+    """Return occupied fractions on any lattice as a structure on that very lattice, its axes in order.
+
+    Parameters
+    ----------
+    array, affine, source
+        As `upright`.
+
+    Returns
+    -------
+    structure : Structure
+        A target without a name. Of an oblique lattice: turned about its centre until its axes are those of the patient.
+    turn : ndarray, shape (4, 4), or None
+        Of an oblique lattice: takes LPS points of the patient to those of the structure.
+
+    Raises
+    ------
+    InputError
+        As `upright`, and if the axes of an oblique lattice are not perpendicular.
+    """
+    straight, turn = _straightened(array, affine, source)
+    if turn is not None and not np.allclose(turn[:3, :3] @ turn[:3, :3].T, np.eye(3), atol=2e-3):
+        raise InputError(source, "orientation", "voxel axes are not perpendicular: a mask needs a rectangular lattice")
+    return Structure("", Role.TARGET, straight.grid, np.clip(straight.data, 0.0, 1.0)), turn
+
+
+def on_patient_axes(structure: Structure, turn: np.ndarray | None) -> Structure:
+    """Return what `occupied` gave on axes of the patient."""
+    if turn is None:
+        return structure
+    return carried(structure, around(structure.grid, turn, structure.grid.spacing_mm), turn)
+
+
+def _straightened(array: np.ndarray, affine: np.ndarray, source: Path | str) -> tuple[Upright, np.ndarray | None]:
+    """Return an image on its own voxels, axes in order, and what turns the patient to an oblique one."""
     affine = np.asarray(affine, float)
     # Direction cosines are printed with few digits: what they change in a spacing is no property of the image.
     spacing = np.round(np.linalg.norm(affine[:3, :3], axis=0), 6)
@@ -107,11 +152,11 @@ def upright(array: np.ndarray, affine: np.ndarray, source: Path | str) -> Uprigh
     grid = Grid(data.shape, tuple(step), tuple(origin))
     straight = Upright(grid, np.ascontiguousarray(data[flips], dtype=np.float32), False, obliquity)
     if moved <= ALIGNED_WITHIN_MM:
-        return straight
+        return straight, None
     turn = np.eye(4)
     turn[:3, :3] = snapped @ np.linalg.inv(affine[:3, :3])
     turn[:3, 3] = centre - turn[:3, :3] @ centre
-    return replace(_resampled(array, affine, (step, obliquity), source), straight=straight, turn=turn)
+    return straight, turn
 
 
 def _nearest_axes(directions: np.ndarray) -> tuple[int, ...]:
@@ -119,29 +164,24 @@ def _nearest_axes(directions: np.ndarray) -> tuple[int, ...]:
     return max(permutations(range(3)), key=lambda order: sum(abs(directions[a, n]) for n, a in enumerate(order)))
 
 
-def _resampled(
-    array: np.ndarray, affine: np.ndarray, spacing_obliquity: tuple[np.ndarray, float], source: Path | str
-) -> Upright:
+def _resampled(straight: Upright, turn: np.ndarray, source: Path | str, smooth: bool) -> Upright:
     """Interpolate an oblique image on the axis-aligned grid that covers all of its voxels; 0 outside of them."""
-    spacing, obliquity = spacing_obliquity
-    faces = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in array.shape])).reshape(3, -1)
-    corners = affine[:3, :3] @ faces + affine[:3, 3:4]
-    grid = Grid.covering(corners.min(axis=1).tolist(), corners.max(axis=1).tolist(), spacing.tolist())
+    grid = around(straight.grid, turn, straight.grid.spacing_mm)
     check_size(grid.shape, source, "oblique image brought to patient axes")
-    values = np.ascontiguousarray(array, dtype=np.float32)
-    lattice = Lattice((0.0, 0.0, 0.0), (1.0, 1.0, 1.0), values.shape)
-    inverse = np.linalg.inv(affine)
+    lattice, values = straight.grid.lattice, straight.data
     x, y, z = grid.axes_mm()
     in_plane = np.stack(np.broadcast_arrays(0.0, y[:, None], z[None, :]), axis=-1).reshape(-1, 3)
     out = np.empty(grid.shape, np.float32)
 
     def plane(first: int, last: int) -> None:
         for i in range(first, last):
-            points = in_plane + np.array([x[i], 0.0, 0.0])
-            index = np.ascontiguousarray(points @ inverse[:3, :3].T + inverse[:3, 3])
-            row = np.empty(len(index))
-            sample_points(lattice, values, index, 0.0, row)
+            points = np.ascontiguousarray((in_plane + np.array([x[i], 0.0, 0.0])) @ turn[:3, :3].T + turn[:3, 3])
+            row = np.empty(len(points))
+            if smooth:
+                read_points(Dose(lattice, values), points, 0.0, row)
+            else:
+                sample_points(lattice, values, points, 0.0, row)
             out[i] = row.reshape(grid.shape[1:])
 
     run_chunks(plane, chunks(grid.shape[0], 8))
-    return Upright(grid, out, True, obliquity)
+    return Upright(grid, out, True, straight.obliquity_deg)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from phantoms.carrying import carried
 from phantoms.grid import Grid
 from phantoms.patient import Epoch
 from phantoms.resampling import averaged
@@ -73,15 +74,7 @@ class Rigid:
 
     def structure(self, structure: Structure, grid: Grid) -> Structure:
         """Return a structure of the other day on voxels of a grid of the first."""
-        part = structure.cropped(1)
-        back = np.linalg.inv(self.matrix)
-        corners = np.array(np.meshgrid(*zip(part.grid.low_mm, part.grid.high_mm, strict=True))).reshape(3, -1)
-        here = grid.index_of((back[:3, :3] @ corners + back[:3, 3:4]).T)
-        low = np.clip(np.floor(here.min(axis=0)), 0, np.asarray(grid.shape) - 1).astype(int)
-        high = np.clip(np.ceil(here.max(axis=0)) + 1, low + 1, grid.shape).astype(int)
-        window = grid.window(low.tolist(), high.tolist())
-        moved = self.volume(Volume(part.grid, part.occupancy, Quantity.OCCUPANCY), window, None)
-        return Structure(structure.name, structure.role, window, np.clip(moved.data, 0.0, 1.0)).cropped(1)
+        return carried(structure, grid, self.matrix)
 
     def described(self) -> dict[str, Any]:
         """Return what the record tells of it."""

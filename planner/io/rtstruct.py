@@ -6,18 +6,18 @@ those that the table ``library/rois`` or the user names are read, under the name
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from phantoms.structure import Role, Structure
+from phantoms.structure import Structure
 from planner import library
 from planner.io.contours import box_of, filled
 from planner.io.dicom import Series
 from planner.io.dicom_file import code, guarded, read_header, tag
-from planner.io.orient import check_size, upright
+from planner.io.orient import check_size, occupied, on_patient_axes
 from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError
 
@@ -233,8 +233,7 @@ def _structure(path: Path, name: str, contours: Sequence[np.ndarray], series: Se
         raise InputError(path, where, f"'{name}' lies outside of the images")
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ np.asarray(body.low, float)
-    found = upright(body.occupancy, moved, path)
-    return Structure(name, Role.TARGET, found.grid, np.clip(found.data, 0.0, 1.0)), share
+    return replace(on_patient_axes(*occupied(body.occupancy, moved, path)), name=name), share
 
 
 def _sequence(path: Path, dataset: Any, keyword: str) -> list[Any]:
