@@ -71,6 +71,14 @@ def test_dvh_of_a_linear_dose(folder: Path, capsys):
     assert set(found) >= {"D95_gy", "D0.03cc_gy", "Dmin_gy", "Dmax_gy"}
 
 
+def test_odd_doses_are_told_beside_the_result(folder: Path, tmp_path: Path, capsys):
+    dose = read_volume(folder / "dose.nii.gz", Quantity.DOSE)
+    for name, values, told in (("low", dose.data - 20, "below 0 count as 0"), ("cgy", 100 * dose.data, "in cGy?")):
+        write_volume(tmp_path / f"{name}.nii.gz", Volume(GRID, values, Quantity.DOSE))
+        status, out, err = lacuna(capsys, "dvh", tmp_path / f"{name}.nii.gz", folder / "target.nii.gz", "--json")
+        assert status == 0 and told in err and "D50_gy" in json.loads(out)["structures"]["target"]
+
+
 def test_dvh_for_a_reader_is_a_table(folder: Path, capsys):
     status, out, _ = lacuna(capsys, "dvh", folder / "dose.nii.gz", folder / "target.nii.gz", folder / "brain.nii.gz")
     assert status == 0 and "D98_gy" in out and "target" in out and "brain" in out
@@ -202,8 +210,10 @@ def bad_files(folder: Path) -> None:
         ("metrics dose.nii.gz --target target.nii.gz --prescription-gy -1", "--prescription-gy: must be positive"),
         ("metrics dose.nii.gz --target target.nii.gz --prescription-gy 18 --brain far.nii.gz", "does not overlap"),
         ("gamma dose.nii.gz far_dose.nii.gz", "does not overlap"),
-        ("gamma dose.nii.gz dose.nii.gz --dose-percent 0", "gamma: criteria"),
-        ("gamma dose.nii.gz dose.nii.gz --distance-mm nan", "--distance-mm: must be finite"),
+        ("gamma dose.nii.gz dose.nii.gz --dose-percent 0", "--dose-percent: must be positive"),
+        ("gamma dose.nii.gz dose.nii.gz --distance-mm nan", "--distance-mm: must be positive and at most 50, got nan"),
+        ("gamma dose.nii.gz dose.nii.gz --max-gamma 1e9", "--max-gamma: must be positive and at most 10"),
+        ("import . --day nan --out case", "--day: must be finite and between"),
         ("margin empty.nii.gz --mm 2 --out out.nii.gz", "the mask is empty"),
         ("margin target.nii.gz --mm nan --out out.nii.gz", "--mm: must be finite"),
         ("margin target.nii.gz --mm 5000 --out out.nii.gz", "--mm: must be finite and at most"),

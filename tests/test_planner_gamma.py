@@ -19,10 +19,14 @@ def dose(grid, shift=(0.0, 0.0, 0.0), fall=6.0, noise=0.0, scale=1.0):
     return Volume(grid, values * (1 + noise * np.random.default_rng(5).normal(size=values.shape)), Quantity.DOSE)
 
 
+# Ends in the middle of the reference.
+PART = Grid((12, 26, 22), (1.5, 1.5, 1.5), (-17, -18, -16))
+
 CASES = {
     "shifted": (dose(ONE), dose(ONE, (0.9, 0.5, -0.4))),
     "noisy": (dose(ONE), dose(ONE, noise=0.02)),
     "two grids": (dose(ONE, noise=0.01), dose(OTHER, (0.5, 0.3, -0.4), noise=0.015)),
+    "evaluated in part": (dose(ONE, fall=12), dose(PART, (0.4, 0.3, 0.1), fall=12)),
     "steep": (dose(ONE, fall=3), dose(OTHER, (0.8, 0.3, -0.4), fall=3, noise=0.01)),
 }
 
@@ -47,6 +51,22 @@ def test_pass_rate_and_mean_are_those_of_pymedphys(name, percent, mm, local):
     assert np.array_equal(compared, np.isfinite(found.values))
     assert found.pass_percent == pytest.approx(100 * np.mean(peer[compared] <= 1), abs=0.1)
     assert found.mean == pytest.approx(peer[compared].mean(), abs=1e-4)
+
+
+def test_points_far_from_the_evaluated_dose_are_counted_not_compared():
+    """Of a flat dose, those within two distances of the other's outermost centres are compared."""
+    flat = Volume(ONE, np.full(ONE.shape, 10.0), Quantity.DOSE)
+    found = gamma(flat, Volume(PART, np.full(PART.shape, 10.0), Quantity.DOSE), Criteria(1, 1))
+    assert (found.points, found.beyond) == (13 * 26 * 22, 11 * 26 * 22)
+    assert found.pass_percent == pytest.approx(100 * 12 / 13)
+
+
+def test_without_a_threshold_points_without_dose_count():
+    reference = dose(ONE)
+    reference.data[:6] = 0.0
+    found = gamma(reference, reference, Criteria(1, 1, 0))
+    assert found.points == reference.data.size and found.maximum < 1e-6
+    assert gamma(reference, reference, Criteria(1, 1, 0, local=True)).points == (reference.data > 0).sum()
 
 
 def test_a_dose_agrees_with_itself():
@@ -80,6 +100,8 @@ def test_bad_criteria_are_refused():
         Criteria(0, 1)
     with pytest.raises(ValueError, match="threshold"):
         Criteria(1, 1, 100)
+    with pytest.raises(ValueError, match="max_gamma must be positive and at most 10"):
+        Criteria(1, 1, max_gamma=1e9)
     with pytest.raises(ValueError, match="nowhere positive"):
         gamma(Volume(ONE, np.zeros(ONE.shape), Quantity.DOSE), dose(ONE), Criteria(1, 1))
 

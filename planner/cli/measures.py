@@ -20,6 +20,8 @@ from planner.io.nifti import read_occupied, read_structure, read_volume, stem, w
 from planner.treatment.errors import InputError
 
 MAX_MARGIN_MM = 100.0
+# A dose resampled by splines dips below 0 by less than this share of its maximum; no treatment gives so many Gy.
+_ODD_SHARE, _ODD_GY = 0.02, 500.0
 Found = dict[str, Any]
 
 
@@ -31,7 +33,7 @@ def dvh_of(dose_file: Path, mask_files: list[Path], label: int | None) -> Found:
     InputError
         If a file is not usable, two masks have the same stem, or a mask lies outside the dose.
     """
-    dose = read_volume(dose_file, Quantity.DOSE)
+    dose = _dose(dose_file)
     structures: Found = {}
     for path in mask_files:
         name = stem(path)
@@ -53,7 +55,7 @@ def metrics_of(dose_file: Path, target_file: Path, prescription_gy: float, brain
 
     if not (math.isfinite(prescription_gy) and prescription_gy > 0):
         raise InputError("--prescription-gy", "", f"must be positive and finite, got {prescription_gy:g}")
-    dose = read_volume(dose_file, Quantity.DOSE)
+    dose = _dose(dose_file)
     target = _inside(target_file, None, dose, dose_file)
     brain = _inside(brain_file, None, dose, dose_file) if brain_file else None
     rows = plan_metrics(dose, target, prescription_gy, brain)
@@ -75,13 +77,11 @@ def gamma_of(reference_file: Path, evaluated_file: Path, criteria: Mapping[str, 
     """
     from planner.evaluate.gamma import Criteria, gamma
 
-    for key, value in criteria.items():
-        if not math.isfinite(value):
-            raise InputError(f"--{key.replace('_', '-')}", "", f"must be finite, got {value}")
     try:
         chosen = Criteria(**criteria)
     except ValueError as error:
-        raise InputError("gamma", "criteria", str(error)) from None
+        name, _, problem = str(error).partition(" ")
+        raise InputError(f"--{name.replace('_', '-')}", "", problem) from None
     reference = read_volume(reference_file, Quantity.DOSE)
     evaluated = read_volume(evaluated_file, Quantity.DOSE)
     if not _overlap(reference.grid, evaluated.grid):
@@ -90,9 +90,12 @@ def gamma_of(reference_file: Path, evaluated_file: Path, criteria: Mapping[str, 
         found = gamma(reference, evaluated, chosen)
     except ValueError as error:
         raise InputError(reference_file, "", str(error)) from None
+    if found.beyond:
+        typer.echo(f"{evaluated_file}: {found.beyond} points of the reference lie too far from it to compare", err=True)
     return {
         "pass_rate_percent": found.pass_percent,
         "points": found.points,
+        "points_beyond": found.beyond,
         "mean_gamma": found.mean,
         "max_gamma": found.maximum,
         "criteria": dict(criteria),
@@ -141,6 +144,17 @@ def _holding(grid: Grid, structure: Structure) -> Grid:
     if not low.any() and tuple(high) == grid.shape:
         return grid
     return grid.window(low.tolist(), high.tolist())
+
+
+def _dose(path: Path) -> Volume:
+    """Return a dose; what is odd about its values is told on standard error."""
+    dose = read_volume(path, Quantity.DOSE)
+    low, high = float(dose.data.min()), float(dose.data.max())
+    if low < -_ODD_SHARE * high:
+        typer.echo(f"{path}: doses down to {low:g} Gy: those below 0 count as 0", err=True)
+    if high > _ODD_GY:
+        typer.echo(f"{path}: doses up to {high:g} Gy: are they in cGy?", err=True)
+    return dose
 
 
 def _inside(path: Path, label: int | None, dose: Volume, dose_file: Path) -> Structure:

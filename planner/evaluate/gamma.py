@@ -6,7 +6,11 @@ import numpy as np
 
 from kernels.gamma import gamma_rows, shells
 from kernels.threads import chunks, run_chunks
+from phantoms.grid import Grid
 from phantoms.volume import Volume
+
+LIMITS = {"dose_percent": 100.0, "distance_mm": 50.0, "max_gamma": 10.0}
+"""Largest criteria; the spheres of `max_gamma` distances hold so many points that more takes all memory."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Criteria:
     Raises
     ------
     ValueError
-        If a criterion is not positive, or the threshold is not between 0 and 100.
+        If a criterion is not positive and below its `LIMITS`, or the threshold is not between 0 and 100.
     """
 
     dose_percent: float
@@ -42,12 +46,13 @@ class Criteria:
     interp_fraction: int = 10
 
     def __post_init__(self) -> None:
-        if not (self.dose_percent > 0 and self.distance_mm > 0 and self.max_gamma > 0):
-            raise ValueError("gamma: dose, distance and the largest gamma must be positive")
+        for name, most in LIMITS.items():
+            if not 0 < getattr(self, name) <= most:
+                raise ValueError(f"{name} must be positive and at most {most:g}, got {getattr(self, name):g}")
         if self.interp_fraction < 1:
-            raise ValueError(f"gamma: the interpolation fraction must be at least 1, got {self.interp_fraction}")
+            raise ValueError(f"interp_fraction must be at least 1, got {self.interp_fraction}")
         if not 0 <= self.threshold_percent < 100:
-            raise ValueError(f"gamma: the threshold must be in [0, 100) percent, got {self.threshold_percent}")
+            raise ValueError(f"threshold_percent must be in [0, 100), got {self.threshold_percent:g}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +62,17 @@ class Gamma:
     Attributes
     ----------
     values : ndarray, float64
-        Gamma at the reference voxels, NaN where the reference dose is below the threshold.
+        Gamma at the reference voxels, NaN where the reference dose is below the threshold or no evaluated dose is
+        near enough.
     criteria : Criteria
+    beyond : int
+        Number of reference points above the threshold that are farther than ``max_gamma`` distances from the evaluated
+        dose: they are not compared.
     """
 
     values: np.ndarray
     criteria: Criteria
+    beyond: int
 
     @property
     def points(self) -> int:
@@ -89,7 +99,8 @@ def gamma(reference: Volume, evaluated: Volume, criteria: Criteria) -> Gamma:
     """Return the gamma index at the reference voxels, searched in the interpolated evaluated dose.
 
     Conventions of Low et al., Med Phys 25:656 (1998), and of pymedphys: normalised to the reference maximum, the
-    evaluated dose is trilinear, it ends at its outermost voxel centres, the grids need not agree.
+    evaluated dose is trilinear, it ends at its outermost voxel centres, the grids need not agree; points that it is far
+    from are left out and counted.
 
     Parameters
     ----------
@@ -100,7 +111,8 @@ def gamma(reference: Volume, evaluated: Volume, criteria: Criteria) -> Gamma:
     Raises
     ------
     ValueError
-        If the reference has no positive dose, or a dose has fewer than two voxels along an axis.
+        If the reference has no positive dose or none near the evaluated dose, or the evaluated dose has fewer than two
+        voxels along an axis.
     """
     peak = float(reference.data.max())
     if not peak > 0:
@@ -111,7 +123,8 @@ def gamma(reference: Volume, evaluated: Volume, criteria: Criteria) -> Gamma:
     packed = (
         scale if criteria.local else scale * peak,
         float(criteria.distance_mm),
-        max(criteria.threshold_percent / 100.0 * peak, 1e-12 * peak),
+        # A share of no dose is no criterion.
+        max(criteria.threshold_percent / 100.0 * peak, 1e-12 * peak if criteria.local else 0.0),
         float(criteria.max_gamma),
         float(criteria.local),
     )
@@ -123,4 +136,17 @@ def gamma(reference: Volume, evaluated: Volume, criteria: Criteria) -> Gamma:
         lambda lo, hi: gamma_rows(here, reference.data, there, evaluated.data, packed, spheres, (lo, hi), out),
         chunks(reference.grid.shape[0], 2),
     )
-    return Gamma(out, criteria)
+    far = _far(reference.grid, evaluated.grid, float(spheres.radius[-1])) & np.isfinite(out)
+    out[far] = np.nan
+    if not np.isfinite(out).any():
+        raise ValueError("no point of the reference above the threshold lies near the evaluated dose")
+    return Gamma(out, criteria, int(far.sum()))
+
+
+def _far(reference: Grid, evaluated: Grid, reach_mm: float) -> np.ndarray:
+    """Return which reference voxels are farther than `reach_mm` from the outermost voxel centres of the other grid."""
+    squared = np.zeros(())
+    for axis, other in zip(reference.axes_mm(), evaluated.axes_mm(), strict=True):
+        away = np.maximum(np.maximum(other[0] - axis, axis - other[-1]), 0.0)
+        squared = np.add.outer(squared, away**2)
+    return squared > (reach_mm + 1e-9) ** 2

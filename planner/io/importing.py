@@ -32,6 +32,8 @@ FORMAT = "lacuna case 1"
 # Names that an image file may have; any other NIfTI file in the folder is a mask, named after the structure.
 IMAGE_NAMES = ("mr", "t1gd", "t1ce", "t1c", "t1")
 DENSITY_NAME = "density"
+# Days from surgery, before or after: what the names of folders hold.
+MAX_DAYS = 9999
 _DAY = re.compile(r"day_(-?\d{1,4}(?:\.\d{1,3})?)")
 # What belongs to one day alone.
 LESION = ("tumour", "cavity", "residual", "air", "gtv", "ctv", "ptv")
@@ -131,6 +133,8 @@ def import_folder(
     InputError
         If the folder is not usable; see `planner.io.dicom`, `planner.io.rtstruct` and `planner.io.nifti`.
     """
+    if not abs(day) <= MAX_DAYS:
+        raise InputError("--day", "", f"must be finite and between -{MAX_DAYS} and {MAX_DAYS}, got {day:g}")
     if not 0.3 <= spacing_mm <= 5:
         raise InputError("--spacing-mm", "", f"must lie between 0.3 and 5 mm, got {spacing_mm:g}")
     if not folder.is_dir():

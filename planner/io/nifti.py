@@ -67,7 +67,7 @@ def read_volume(path: Path, quantity: Quantity) -> Volume:
     Raises
     ------
     InputError
-        As `read_image`; also if a density or dose is negative throughout or a density anywhere.
+        As `read_image`; also if a dose is nowhere positive, or a density is negative somewhere.
     """
     image = read_image(path, smooth=quantity == Quantity.DOSE).upright
     if quantity == Quantity.DENSITY and image.data.min() < 0:
