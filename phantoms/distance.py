@@ -12,6 +12,7 @@ from kernels.ridges import fraction_by_ridges, settle
 from kernels.slivers import inherit
 from kernels.surface import EMPTY, KIND, PATCH, count_cut, fit_patches, list_cut, spread, stencil
 from kernels.threads import chunks, run_chunks
+from kernels.tips import find_tips, reach_tips, solidity
 from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
@@ -52,6 +53,8 @@ class Surface:
     cells : ndarray (n, 3), int32
     patches : ndarray (n, 26)
         See ``kernels.surface``.
+    tips : ndarray (n, 3)
+        Points in which the body ends, mm from voxel (0, 0, 0).
     """
 
     grid: Grid
@@ -59,6 +62,7 @@ class Surface:
     own: np.ndarray
     cells: np.ndarray
     patches: np.ndarray
+    tips: np.ndarray
 
 
 def is_binary(occupancy: np.ndarray) -> bool:
@@ -129,20 +133,19 @@ def surface_of(structure: Structure, edges: bool = True) -> Surface:
     )
     own = np.full(grid.shape, -1, np.int32)
     own[tuple(cells.T)] = np.arange(len(cells), dtype=np.int32)
-    if edges and not smoothed:
-        _sharpen(f, own, h, cells, patches)
-    return Surface(grid, f, own, cells, patches)
+    tips = _sharpen(f, own, h, cells, patches) if edges and not smoothed else np.empty((0, 3))
+    return Surface(grid, f, own, cells, patches, tips)
 
 
 def _sharpen(
     f: np.ndarray, own: np.ndarray, h: tuple[float, float, float], cells: np.ndarray, patches: np.ndarray
-) -> None:
-    """Restore, in `patches`, the edges and corners that smoothing rounded."""
+) -> np.ndarray:
+    """Restore, in `patches`, the edges and corners that smoothing rounded; return the tips (n, 3)."""
     rows, count = chunks(len(cells), 512), len(cells)
     curved, zone = np.zeros(count, bool), np.zeros(count, bool)
     run_chunks(lambda lo, hi: mark(patches, h, (lo, hi), curved), rows)
     if not curved.any():
-        return
+        return np.empty((0, 3))
     spread(own, cells, curved, NEAR, zone)
     misfit, planes = np.empty(count), np.empty((count, SOURCES, PLANE))
     run_chunks(lambda lo, hi: refine(f, cells, patches, h, zone, (lo, hi), misfit), rows)
@@ -150,7 +153,7 @@ def _sharpen(
     spread(own, cells, misfit > TRIED, FAR, near)
     near &= zone
     if not near.any():
-        return
+        return np.empty((0, 3))
     wanted = np.where(near, misfit, np.inf)
     run_chunks(lambda lo, hi: fit_planes(f, own, h, cells, patches, wanted, (lo, hi), planes), rows)
     run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, misfit, (lo, hi), patches), rows)
@@ -159,7 +162,11 @@ def _sharpen(
     beside &= zone
     lost = np.zeros(count, bool)
     run_chunks(lambda lo, hi: inherit(f, own, h, cells, beside, (lo, hi), patches, lost), rows)
+    solid, tips, found = np.empty(count), np.empty((count, 3)), np.zeros(count, bool)
+    run_chunks(lambda lo, hi: solidity(f, cells, (lo, hi), solid), rows)
+    run_chunks(lambda lo, hi: find_tips(own, h, cells, patches, planes, solid, (lo, hi), tips, found), rows)
     own[tuple(cells[lost].T)] = -1
+    return tips[found]
 
 
 def distance_field(structure: Structure, reach_mm: float, split: Split = (1, 1, 1)) -> Volume:
@@ -248,6 +255,7 @@ def transform(surface: Surface, reach_mm: float, around_mm: float, split: Split 
             ),
             chunks(fine.shape[0], _PLANES),
         )
+    run_chunks(lambda lo, hi: reach_tips(out, surface.tips, frame, reach, (lo, hi)), chunks(fine.shape[0], _PLANES))
     return Volume(fine, out, Quantity.DISTANCE), Feet(ids, own, sites, frame)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
@@ -78,6 +79,33 @@ def cone(r: float, height: float) -> Shape:
         lambda m: np.pi * r**2 * height / 3 + area * m + bend * m**2 + 4 / 3 * np.pi * m**3,
         float(np.hypot(r, height / 2)),
     )
+
+
+def polyhedron(corners: list[tuple[float, ...]], cc: float) -> tuple[Shape, np.ndarray]:
+    """Convex, with its centre of corners at the origin, of so many cm3, and its corners (n, 3); Steiner's formula."""
+    at = np.array(corners, float) - np.mean(corners, axis=0)
+    at *= (cc * 1000 / ConvexHull(at).volume) ** (1 / 3)
+    hull = ConvexHull(at)
+    beside: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for simplex, plane in zip(hull.simplices, hull.equations, strict=True):
+        for pair in (simplex[[0, 1]], simplex[[1, 2]], simplex[[2, 0]]):
+            beside.setdefault(tuple(sorted(pair)), []).append(plane[:3])
+    bend = sum(
+        np.linalg.norm(at[a] - at[b]) * np.arccos(np.clip(n @ m, -1, 1)) / 2 for (a, b), (n, m) in beside.items()
+    )
+    planes = np.unique(hull.equations.round(9), axis=0)
+    shape = Shape(
+        lambda p: (p @ planes[:, :3].T + planes[:, 3]).max(axis=-1),
+        lambda m: hull.volume + hull.area * m + bend * m**2 + 4 / 3 * np.pi * m**3,
+        float(np.linalg.norm(at, axis=1).max()),
+    )
+    return shape, at
+
+
+TETRAHEDRON = [(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]
+OCTAHEDRON = [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)]
+PYRAMID = [(1, 1, 0), (1, -1, 0), (-1, 1, 0), (-1, -1, 0), (0, 0, 1.5)]
+PRISM = [(x, y, z) for x, y in ((1, 0), (-0.5, 0.866025), (-0.5, -0.866025)) for z in (-0.8, 0.8)]
 
 
 def ellipsoid(a: float, b: float, c: float) -> Shape:
