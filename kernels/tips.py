@@ -27,7 +27,7 @@ ROUNDS, LOOSE, TIGHT = 10, 0.5, 0.2
 # Planes miss a tip by less than this (root mean square, voxels). The share of them that meet in it, times how their
 # normals spread along all three axes (1 if evenly), is more than this: rims of small cylinders have up to 0.28, tips
 # from 0.4 on. It lies so near to its voxel's centre, voxels.
-MISS, MEETING, WITHIN = 0.1, 0.35, 2.5
+MISS, MEETING, WITHIN = 0.12, 0.35, 2.5
 
 
 class Bench(NamedTuple):
@@ -79,36 +79,40 @@ def _keep(bench, count, d, n0, n1, n2):
 
 
 @njit_bare
-def _gather(own, cells, patches, planes, h, n, bench):
-    """Write the planes of the faces around a voxel to `bench.planes`; return how many.
+def _faces(patches, planes, m, x, y, z, bench, count):
+    """Add to the planes of a bench those of voxel `m`, at (x, y, z) mm from another; return how many there then are.
 
-    Those of wedges and corners, and of other voxels the one that tells the most fractions around.
+    Both or all three of a wedge, of others the one that tells the most fractions around, if any.
     """
+    patch = patches[m]
+    if patch[KIND] > 0.0:
+        x, y, z = x + patch[OFFSET], y + patch[OFFSET + 1], z + patch[OFFSET + 2]
+        for p in range(int(patch[KIND]) + 1):
+            n0, n1, n2 = patch[NORMALS + 3 * p], patch[NORMALS + 3 * p + 1], patch[NORMALS + 3 * p + 2]
+            _keep(bench, count + p, -(n0 * x + n1 * y + n2 * z), n0, n1, n2)
+        return count + int(patch[KIND]) + 1
+    best = planes[m, 0]
+    for source in range(1, SOURCES):
+        if planes[m, source, 0] > best[0]:
+            best = planes[m, source]
+    if best[0] == 0.0:
+        return count
+    _keep(bench, count, best[1] - best[2] * x - best[3] * y - best[4] * z, best[2], best[3], best[4])
+    return count + 1
+
+
+@njit_bare
+def _gather(own, cells, patches, planes, h, n, bench):
+    """Write the planes of the faces around a voxel, from its centre, to a bench; return how many."""
     count = 0
     i, j, k = cells[n, 0], cells[n, 1], cells[n, 2]
     for a in range(max(i - FAR, 0), min(i + FAR + 1, own.shape[0])):
         for b in range(max(j - FAR, 0), min(j + FAR + 1, own.shape[1])):
             for c in range(max(k - FAR, 0), min(k + FAR + 1, own.shape[2])):
                 m = own[a, b, c]
-                if m < 0:
-                    continue
-                x, y, z = (a - i) * h[0], (b - j) * h[1], (c - k) * h[2]
-                patch = patches[m]
-                if patch[KIND] > 0.0:
-                    x, y, z = x + patch[OFFSET], y + patch[OFFSET + 1], z + patch[OFFSET + 2]
-                    for p in range(int(patch[KIND]) + 1):
-                        n0, n1, n2 = patch[NORMALS + 3 * p], patch[NORMALS + 3 * p + 1], patch[NORMALS + 3 * p + 2]
-                        _keep(bench, count, -(n0 * x + n1 * y + n2 * z), n0, n1, n2)
-                        count += 1
-                    continue
-                best = planes[m, 0]
-                for source in range(1, SOURCES):
-                    if planes[m, source, 0] > best[0]:
-                        best = planes[m, source]
-                if best[0] > 0.0:
-                    d = best[1] - best[2] * x - best[3] * y - best[4] * z
-                    _keep(bench, count, d, best[2], best[3], best[4])
-                    count += 1
+                if m >= 0:
+                    x, y, z = (a - i) * h[0], (b - j) * h[1], (c - k) * h[2]
+                    count = _faces(patches, planes, m, x, y, z, bench, count)
     return count
 
 
@@ -149,7 +153,7 @@ def _meet(count, edge, bench):
 
 
 @njit
-def find_tips(own, h, cells, patches, planes, solid, rows, tips, found):
+def find_tips(own, h, cells, patches, planes, solid, rows, tips):
     """Find the tips of the voxels that have the least around them.
 
     Parameters
@@ -163,19 +167,17 @@ def find_tips(own, h, cells, patches, planes, solid, rows, tips, found):
     solid : ndarray (n,)
         See ``solidity``.
     tips : ndarray (n, 3)
-        Written: mm from voxel 0.
-    found : ndarray (n,), bool
-        Written: whether a voxel has a tip.
+        Written: mm from voxel (0, 0, 0), NaN where a voxel has none.
     """
     bench = Bench(np.empty((MOST, 4)), np.empty((3, 3)), np.empty(3), np.empty(3))
-    _find_tips(own, h, cells, patches, planes, solid, rows, bench, tips, found)
+    _find_tips(own, h, cells, patches, planes, solid, rows, bench, tips)
 
 
 @njit_bare
-def _find_tips(own, h, cells, patches, planes, solid, rows, bench, tips, found):
+def _find_tips(own, h, cells, patches, planes, solid, rows, bench, tips):
     edge = (h[0] * h[1] * h[2]) ** (1.0 / 3.0)
     for n in range(rows[0], rows[1]):
-        found[n] = False
+        tips[n, 0] = np.nan
         if solid[n] >= SOLID or not _is_least(own, cells, solid, n):
             continue
         count = _gather(own, cells, patches, planes, h, n, bench)
@@ -184,7 +186,6 @@ def _find_tips(own, h, cells, patches, planes, solid, rows, bench, tips, found):
         tip = bench.tip
         if max(abs(tip[0]) / h[0], abs(tip[1]) / h[1], abs(tip[2]) / h[2]) > WITHIN:
             continue
-        found[n] = True
         for axis in range(3):
             tips[n, axis] = cells[n, axis] * h[axis] + tip[axis]
 

@@ -162,11 +162,11 @@ def _sharpen(
     beside &= zone
     lost = np.zeros(count, bool)
     run_chunks(lambda lo, hi: inherit(f, own, h, cells, beside, (lo, hi), patches, lost), rows)
-    solid, tips, found = np.empty(count), np.empty((count, 3)), np.zeros(count, bool)
+    solid, tips = np.empty(count), np.empty((count, 3))
     run_chunks(lambda lo, hi: solidity(f, cells, (lo, hi), solid), rows)
-    run_chunks(lambda lo, hi: find_tips(own, h, cells, patches, planes, solid, (lo, hi), tips, found), rows)
+    run_chunks(lambda lo, hi: find_tips(own, h, cells, patches, planes, solid, (lo, hi), tips), rows)
     own[tuple(cells[lost].T)] = -1
-    return tips[found]
+    return tips[~np.isnan(tips[:, 0])]
 
 
 def distance_field(structure: Structure, reach_mm: float, split: Split = (1, 1, 1)) -> Volume:

@@ -105,14 +105,21 @@ def test_a_thin_rod_keeps_its_margin():
         assert worst_margin(cylinder(3.41, 6.83), voxel, (0.31, 0.12, -0.23), turn(7), points=points) < 0.003
 
 
-@pytest.mark.parametrize("voxel", VOXELS)
-@pytest.mark.parametrize("corners", [TETRAHEDRON, OCTAHEDRON, PYRAMID, PRISM])
-def test_tips_keep_their_margin(corners, voxel):
-    """Without tips, these lose up to 1.7 % (tetrahedron on 1 x 1 x 2 mm, 10 mm)."""
-    for shift, rotation in zip(SHIFTS, (None, turn(7), turn(1)), strict=True):
-        assert worst_margin(polyhedron(corners, 3.0)[0], voxel, shift, rotation, points=2000) < 0.004
-        small = worst_margin(polyhedron(corners, 0.5)[0], voxel, shift, rotation, points=2000)
-        assert small < (0.02 if voxel == (1, 1, 2) else 0.0045)
+@pytest.mark.parametrize(
+    ("corners", "voxel", "held"),
+    [
+        (TETRAHEDRON, (1, 1, 1), 0.003),
+        (TETRAHEDRON, (0.9, 0.9, 1.5), 0.004),
+        (PYRAMID, (1, 1, 1), 0.003),
+        (PYRAMID, (1, 1, 2), 0.004),
+        (PRISM, (1, 1, 2), 0.003),
+        (OCTAHEDRON, (1, 1, 1), 0.003),
+        (OCTAHEDRON, (0.9, 0.9, 1.5), 0.004),
+    ],
+)
+def test_tips_of_small_bodies_keep_their_margin(corners, voxel, held):
+    """Of 0.5 cc. Without tips, these lose 0.5 to 2.3 %."""
+    assert worst_margin(polyhedron(corners, 0.5)[0], voxel, SHIFTS[1], turn(7), points=2000) < held
 
 
 def test_tips_lie_on_the_corners():
@@ -147,9 +154,10 @@ def test_a_tip_shortens_distances_outside_only():
 @pytest.mark.parametrize(
     ("shape", "voxel", "rotation", "margins", "held"),
     [
-        (cone(6.2, 12.41), (1, 1, 1), None, (1.0, 2.0, 5.0, 10.0), 0.004),
-        (cone(6.2, 12.41), (1, 1, 2), turn(7), (1.0, 2.0, 5.0, 10.0), 0.0105),
-        (cone(11.27, 22.55), (1, 1, 2), None, (1.0, 2.0, 5.0, 10.0), 0.0045),
+        (cone(6.2, 12.41), (1, 1, 1), None, (1.0, 2.0, 5.0, 10.0), 0.003),
+        (cone(6.2, 12.41), (1, 1, 2), turn(7), (1.0, 2.0, 5.0, 10.0), 0.0095),
+        (cone(11.27, 22.55), (1, 1, 2), None, (1.0, 2.0, 5.0, 10.0), 0.0015),
+        (polyhedron(OCTAHEDRON, 0.5)[0], (1, 1, 2), turn(7), (1.0, 2.0, 5.0, 10.0), 0.0195),
         (torus(6.11, 2.04), (1, 1, 2), None, (1.0, 2.0, 3.0), 0.003),
         (cylinder(4.3, 4.3), (2, 2, 2), turn(7), (1.0, 2.0, 5.0, 10.0), 0.0075),
     ],
