@@ -178,6 +178,8 @@ def test_an_older_plan_is_replaced_and_a_foreign_folder_is_not(planned, files, t
         ({"machine": "truebeam"}, "Did you mean 'truebeam-stx'?"),
         ({"machine": "point-6mv"}, "delivers no plans; those that do: "),
         ({"technique": "vmat"}, "unknown technique 'vmat'"),
+        ({"machine": "elekta-unity", "technique": "ncvmat"}, "does not turn its gantry with the beam on"),
+        ({"machine": "elekta-unity", "technique": "conformal"}, "turns the couch to"),
         ({"template": "srs"}, "unknown template 'srs'"),
         ({"engine": "cones"}, "unknown engine 'cones'"),
         ({"machine": "elekta-unity", "technique": "imrt", "engine": "cone"}, "cannot see the magnetic field"),

@@ -1,5 +1,6 @@
 """Whole plans of apertures on a small head of water, by the pencil beam alone: limits, dose, quality, errors."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -25,7 +26,7 @@ from planner.treatment.turning import turning
 
 ENGINE = PencilBeam()
 BUDGET = Budget(target=1500, outside=3000, organ=100, skin=300)
-QUICK = ApertureEffort(fluence=15, stages=(15, 15), weights=25)
+QUICK = ApertureEffort(fluence=15, stages=(15, 15), weights=25, rounds=2, round=10)
 
 
 def technique(name, **shaping):
@@ -137,6 +138,21 @@ def test_static_fields_have_segments():
     counts = [len(beam.control_points) for beam in delivery.beams]
     assert max(counts) <= 5
     assert max(counts) > 1
+
+
+def test_added_segments_lower_the_objective():
+    plan, _ = planned("imrt", "elekta-unity")
+    alone, delivery = make_deliverable(request("imrt", "elekta-unity"), ENGINE, effort=replace(QUICK, rounds=0))
+    assert max(len(beam.control_points) for beam in delivery.beams) == 1
+    assert plan.facts["objective"] < alone.facts["objective"]
+
+
+def test_a_technique_eases_the_fall_off_of_its_template():
+    eased = library.load("objectives", "srs-marginal", ObjectiveTemplate).eased(0.25)
+    full = request("imrt", "elekta-unity", objectives=eased, technique=technique("imrt", fall_off=1.0))
+    plan, _ = make_deliverable(full, ENGINE, effort=QUICK)
+    assert technique("imrt").apertures.value.fall_off == 0.25
+    assert np.array_equal(plan.dose.volume.data, planned("imrt", "elekta-unity")[0].dose.volume.data)
 
 
 def test_apertures_lose_little_against_free_fluence():

@@ -21,11 +21,13 @@ from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
 from planner.evaluate.recompute import in_body
 from planner.io.plan_file import PlanFile, Provenance, plain_facts
 from planner.io.plan_folder import SavedPlan, plan_folder, refuse_foreign, write_metrics, write_plan
+from planner.optimise.control_points import undeliverable
 from planner.optimise.deliverable import make_deliverable
 from planner.optimise.planning import Effort, PlanRequest
 from planner.report.plan_page import Shown, write_plan_page
+from planner.techniques.directions import directions
 from planner.treatment.delivery import Delivery
-from planner.treatment.errors import InputError, unknown_name
+from planner.treatment.errors import InputError, PlanningError, unknown_name
 from planner.treatment.machine import Machine
 from planner.treatment.objective import ObjectiveTemplate
 from planner.treatment.plan import Plan
@@ -240,6 +242,7 @@ def _resolved(wanted: Wanted) -> _Resolved:
         specs = [library.load("techniques", n, TechniqueSpec) for n in library.names("techniques")]
         able = [spec.name for spec in specs if spec.apertures is not None]
         raise InputError("--technique", "", f"'{technique.name}' has no apertures; those that do: {', '.join(able)}")
+    _check_deliverable(machine, technique)
     name = wanted.template
     if name not in library.names("objectives"):
         raise InputError("--template", "", unknown_name("template", name, library.names("objectives")))
@@ -264,6 +267,18 @@ def _resolved(wanted: Wanted) -> _Resolved:
         fast=engine if Capability.INFLUENCE in engine.can else engine_named(OPTIMISER_ENGINE),
         ignore_field=ignored,
     )
+
+
+def _check_deliverable(machine: Machine, technique: TechniqueSpec) -> None:
+    """Refuse a technique that the machine cannot deliver, or from directions in which it cannot stand."""
+    why = undeliverable(machine, technique)
+    if not why:
+        try:
+            directions(technique, machine)
+        except PlanningError as error:
+            why = str(error)
+    if why:
+        raise InputError("--technique", "", why)
 
 
 def _prescription(wanted: Wanted, template: ObjectiveTemplate) -> Prescription:

@@ -1,7 +1,11 @@
-"""Make a plan that a machine can deliver: fluence, apertures from it, and their search; or conformal apertures."""
+"""Make a plan that a machine can deliver: apertures to start from, and their search.
+
+Arcs start from fluence and static fields from conformal apertures, to which segments are added one by one.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +16,7 @@ from planner.optimise.conformal import conformal_apertures
 from planner.optimise.control_points import delivery_of, fine_beams, motion_of, passage_of, shaping_of
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
-from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, limits_of, mu_bounds, scaled_mu
+from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, mu_bounds, scaled_mu
 from planner.optimise.objectives import Objective
 from planner.optimise.planning import (
     PlanRequest,
@@ -24,9 +28,10 @@ from planner.optimise.planning import (
     samples_of,
     scaled,
 )
+from planner.optimise.pricing import fastest_opening
 from planner.optimise.reading import dose_at
 from planner.optimise.sampling import Samples
-from planner.optimise.sequencing import apertures_of, by_leaf_pair, openings
+from planner.optimise.sequencing import aperture_of, best_opening, by_leaf_pair
 from planner.treatment.beam import Beam
 from planner.treatment.beam_list import delivered_beams
 from planner.treatment.delivery import Delivery
@@ -59,19 +64,24 @@ class ApertureEffort:
     Attributes
     ----------
     fluence : int
-        Evaluations for the free fluence that apertures start from.
+        Evaluations for the free fluence that the apertures of arcs start from.
     stages : tuple of int
         The most evaluations of each stage of the search; after each one apertures are made to fit the machine.
     weights : int
-        The most evaluations of conformal apertures, and of monitor units alone before the search where fields have
-        several segments.
+        The most evaluations of conformal apertures.
+    rounds : int
+        How often each field of several segments is given one more.
+    round : int
+        The most evaluations of a round: of monitor units alone, and then of everything.
     segments : int
-        By how much more the stages may evaluate where fields have several segments: few beams, slowly found.
+        By how much more the last stage may evaluate where fields have several segments: few beams, slowly found.
     """
 
     fluence: int = 50
     stages: tuple[int, ...] = (40, 30)
     weights: int = 40
+    rounds: int = 4
+    round: int = 15
     segments: int = 2
 
 
@@ -93,6 +103,20 @@ class _Case:
     def moves_leaves(self) -> bool:
         """Whether leaves are optimised, or monitor units alone."""
         return self.shaping.shape == "optimised" or self.shaping.trim_mm > 0
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether fields are static, of several segments that are optimised."""
+        return self.shaping.shape == "optimised" and self.request.technique.arcs is None
+
+
+class _Step(NamedTuple):
+    """A stage of the search: its most evaluations, whether leaves move, and what is done before it."""
+
+    most: int
+    leaves: bool
+    correct: bool = False
+    adds: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +159,7 @@ def make_deliverable(
         a limit of the machine so that the dose cannot be scaled to the prescription.
     """
     effort = effort or ApertureEffort()
+    request = replace(request, objectives=request.objectives.eased(shaping_of(request).fall_off))
     case = _prepared(request, fast or engine, corrector or engine)
     start, before = _started(case, effort, progress)
     if case.shaping.shape == "conformal":
@@ -178,7 +203,7 @@ def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_
     template = request.objectives
     level = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
     aim = level * request.prescription.dose_gy
-    if case.shaping.shape == "conformal":
+    if case.shaping.shape == "conformal" or case.has_segments:
         shaped = conformal_apertures(request.targets["ptv"], case.beams, request.machine, case.shaping.margin_mm)
         each = np.arange(len(case.beams))
         where = ApertureMap.of(case.beams, each, request.machine, passage_of(case.motion))
@@ -194,37 +219,53 @@ def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_
 
 
 def _sequenced(case: _Case, weights: np.ndarray) -> _Points:
-    """Return the control points that come nearest to a fluence."""
-    arcs, machine = case.request.technique.arcs is not None, case.request.machine
-    smallest, widths = limits_of(machine).minimum_segment_area_mm2.value, np.array(machine.leaf_width_mm.value)
-    beam_of, parts = [], []
-    for n, (beam, part) in enumerate(zip(case.beams, case.influence.beam_slices, strict=True)):
+    """Return the control points of arcs that come nearest to a fluence."""
+    machine = case.request.machine
+    parts = []
+    for beam, part in zip(case.beams, case.influence.beam_slices, strict=True):
         plane, pairs = by_leaf_pair(weights[part].reshape(beam.bixels.open.shape), beam.bixels, machine)
-        least = int(smallest / (beam.bixels.size_mm[0] * widths[pairs].max()))
-        found = openings(plane, 1 if arcs else case.shaping.segments, least)
-        if arcs and not found:
+        found = best_opening(plane)
+        if found.gain <= 0.0:
             # An arc cannot leave out a control point: the least monitor units, for the search to make something of.
-            found = [replace(opening, level=0.0) for opening in openings(np.ones_like(plane), 1)]
-        if found:
-            parts.append(apertures_of(found, pairs, beam.bixels.edges_mm[0], machine))
-            beam_of += [n] * len(found)
-    if not parts:
-        raise PlanningError("the optimised fluence is zero everywhere: no aperture can be made from it")
-    joined = (np.concatenate(part) for part in zip(*(part.parts for part in parts), strict=True))
-    return _Points(np.array(beam_of), covered(ApertureSet(*joined), machine), case.motion.chosen(np.array(beam_of)))
+            found = replace(best_opening(np.ones_like(plane)), level=0.0)
+        parts.append(aperture_of(found, pairs, beam.bixels.edges_mm[0], machine))
+    return _Points(np.arange(len(case.beams)), covered(_joined(parts), machine), case.motion)
+
+
+def _joined(parts: list[ApertureSet]) -> ApertureSet:
+    return ApertureSet(*(np.concatenate(part) for part in zip(*(part.parts for part in parts), strict=True)))
+
+
+def _added(case: _Case, influence: Influence, points: _Points) -> _Points:
+    """Return control points with one more segment, of no monitor units yet, for each field that gains by it."""
+    where = ApertureMap.of(case.beams, points.beam_of, case.request.machine)
+    _, by_dose = case.objective.evaluate(influence.forward(where.forward(points.apertures)))
+    gain = -influence.adjoint(by_dose)
+    beam_of, parts = points.beam_of.tolist(), [points.apertures]
+    for n, (beam, part) in enumerate(zip(case.beams, influence.beam_slices, strict=True)):
+        if np.count_nonzero(points.beam_of == n) >= case.shaping.segments:
+            continue
+        found = fastest_opening(gain[part].reshape(beam.bixels.open.shape), beam.bixels, case.request.machine)
+        if found is not None:
+            beam_of.append(n)
+            parts.append(found)
+    order = np.argsort(beam_of, kind="stable")
+    fields = np.array(beam_of)[order]
+    return _Points(fields, _joined(parts).chosen(order), case.motion.chosen(fields))
 
 
 def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Progress) -> tuple[_Points, Search]:
     """Return the control points found and what the last stage of the search says, with the evaluations of all."""
-    stages = _stages(case, effort)
     points, evaluations, influence = start, 0, case.influence
-    for most, leaves, correct in stages:
-        if correct:
+    for step in _steps(case, effort):
+        if step.correct:
             assert case.accurate is not None
             influence = Corrected(case.influence, _offset(case, points, _dose(case, points, case.accurate)))
-        points, found = _stage(case, influence, points, (most, leaves), progress)
+        if step.adds:
+            points = _added(case, influence, points)
+        points, found = _stage(case, influence, points, (step.most, step.leaves), progress)
         evaluations += found.evaluations
-        if leaves and not correct and case.outline is None:
+        if step.leaves and not step.correct and case.outline is None:
             points = _worth_while(case, points)
     return points, replace(found, evaluations=evaluations)
 
@@ -250,25 +291,27 @@ def _stage(
     return replace(points, apertures=found.apertures), found
 
 
-def _stages(case: _Case, effort: ApertureEffort) -> list[tuple[int, bool, bool]]:
-    """Return evaluations, whether leaves move, and whether the dose is corrected beforehand, of each stage."""
+def _steps(case: _Case, effort: ApertureEffort) -> list[_Step]:
+    """Return the stages of the search."""
     corrections = case.request.effort.corrections if case.accurate is not None else 0
     last = _evaluations(case, effort)
     if case.shaping.shape == "conformal":
         trimmed = case.moves_leaves
         # Near the outline a correction has little to change, but where the fast engine left a field out.
         field = any(case.request.machine.magnetic_field_t.value) and not case.request.ignore_field
-        return [(effort.weights, trimmed, False)] + [(last, trimmed, True)] * (corrections if field else 0)
-    if case.request.technique.arcs is not None:
-        return [(most, True, False) for most in effort.stages] + [(last, True, True)] * corrections
-    stages = [(effort.segments * most, True, False) for most in effort.stages]
-    return [(effort.weights, False, False), *stages] + [(last, True, True)] * corrections
+        steps = [_Step(effort.weights, trimmed)]
+        return steps + [_Step(last, trimmed, correct=True)] * (corrections if field else 0)
+    if case.has_segments:
+        more = [_Step(effort.round, False, adds=True), _Step(effort.round, True)] * effort.rounds
+        steps = [_Step(effort.round, False), *more, _Step(effort.segments * effort.stages[-1], True)]
+    else:
+        steps = [_Step(most, True) for most in effort.stages]
+    return steps + [_Step(last, True, correct=True)] * corrections
 
 
 def _evaluations(case: _Case, effort: ApertureEffort) -> int:
     """Return the most evaluations of a search that starts from a corrected dose."""
-    several = case.shaping.shape == "optimised" and case.request.technique.arcs is None
-    return case.request.effort.correction_evaluations * (effort.segments if several else 1)
+    return case.request.effort.correction_evaluations * (effort.segments if case.has_segments else 1)
 
 
 def _worth_while(case: _Case, points: _Points) -> _Points:

@@ -10,12 +10,12 @@ from planner.treatment.machine import DeliveryLimits, Machine
 
 # Openings this much wider than the least gap count as meant.
 _MEANT_MM = 0.5
-# The least distance between jaws.
-_JAW_GAP_MM = 5.0
 # Jaws that stand farther than this outside every opening are no jaws.
 _NO_JAW_MM = 100.0
 SPARE_MU = 0.1
 """What a search keeps from the limits of monitor units, so that the finished plan can be scaled to the prescription."""
+JAW_GAP_MM = 5.0
+"""The least distance between jaws."""
 # Positions and monitor units keep this distance from a limit, so that rounding cannot pass it.
 _ROUNDING = 1e-6
 
@@ -144,8 +144,8 @@ def _jaws(jaw_mm: np.ndarray, borders: np.ndarray, machine: Machine) -> np.ndarr
     if not has_y_jaws(machine):
         return np.broadcast_to(borders[[0, -1]], jaw_mm.shape).copy()
     half = machine.max_field_mm.value[1] / 2
-    middle, missing = jaw_mm.mean(axis=1), np.maximum(_JAW_GAP_MM - (jaw_mm[:, 1] - jaw_mm[:, 0]), 0.0)
-    middle = np.clip(middle, -half + 0.5 * _JAW_GAP_MM, half - 0.5 * _JAW_GAP_MM)
+    middle, missing = jaw_mm.mean(axis=1), np.maximum(JAW_GAP_MM - (jaw_mm[:, 1] - jaw_mm[:, 0]), 0.0)
+    middle = np.clip(middle, -half + 0.5 * JAW_GAP_MM, half - 0.5 * JAW_GAP_MM)
     away = np.maximum(0.5 * (jaw_mm[:, 1] - jaw_mm[:, 0] + missing), 0.0)
     return np.clip(np.stack([middle - away, middle + away], axis=1), -half, half)
 

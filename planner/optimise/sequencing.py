@@ -1,9 +1,8 @@
-"""From fluence to apertures: the few openings that come nearest to what was optimised freely.
+"""From fluence to apertures: the opening that comes nearest to what was optimised freely.
 
 One opening is one contiguous run of bixels in each row and one level. For a given level the best run of a row is the
 one with the largest sum of ``2 f - level`` (least squares: opening a bixel of fluence f at a level m changes the
-squared error by ``m^2 - 2 f m``), which is found exactly; levels are tried. Segments of a field are taken off one after
-another, the opening that explains most of the rest first: coarse openings with many monitor units, then finer ones.
+squared error by ``m^2 - 2 f m``), which is found exactly; levels are tried.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from planner.optimise.leaf_limits import limits_of
 from planner.treatment.beam import BixelGrid
 from planner.treatment.machine import Machine
 
-# Levels that are tried, as parts of the highest fluence that is left.
+# Levels that are tried, as parts of the highest fluence.
 _LEVELS = np.linspace(0.15, 1.0, 18)
 
 
@@ -29,7 +28,7 @@ class Opening:
         Bixels ``first`` to ``last - 1`` along X of each row are open; none if they are equal.
     level : float
     gain : float
-        By how much it lowers the squared error.
+        By how much it lowers what is minimised: the squared error, or an objective for each unit of the level.
     """
 
     first: np.ndarray
@@ -37,14 +36,9 @@ class Opening:
     level: float
     gain: float
 
-    def plane(self, columns: int) -> np.ndarray:
-        """Return the fluence of the opening, shape (columns, rows)."""
-        at = np.arange(columns)[:, None]
-        return self.level * ((at >= self.first) & (at < self.last))
 
-
-def best_opening(fluence: np.ndarray, least: int = 1) -> Opening:
-    """Return the opening of at least so many bixels that is nearest to a fluence (columns along X, rows).
+def best_opening(fluence: np.ndarray) -> Opening:
+    """Return the opening that is nearest to a fluence (columns along X, rows).
 
     The fluence may be negative in places. Nothing is open if nothing is gained.
     """
@@ -54,16 +48,16 @@ def best_opening(fluence: np.ndarray, least: int = 1) -> Opening:
     if top <= 0.0:
         return best
     for trial in _LEVELS * top:
-        first, last, _ = _runs(2.0 * fluence - trial)
+        first, last, _ = best_runs(2.0 * fluence - trial)
         at = np.arange(len(fluence))[:, None]
         inside = (at >= first) & (at < last)
         total, count = float(fluence[inside].sum()), int(inside.sum())
-        if count >= least and total > 0.0 and total**2 / count > best.gain:
+        if total > 0.0 and total**2 / count > best.gain:
             best = Opening(first, last, total / count, total**2 / count)
     return best
 
 
-def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def best_runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the run of each column of `values` (n, columns) with the largest sum: first, one past last, and the sum.
 
     Empty runs (0, 0) where nothing is positive.
@@ -80,22 +74,6 @@ def _runs(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return first, last, best
 
 
-def openings(fluence: np.ndarray, most: int, least: int = 1) -> list[Opening]:
-    """Return up to `most` openings whose sum is near a fluence (columns, rows), as long as each gains something.
-
-    Each opens at least `least` bixels.
-    """
-    rest, found = np.array(fluence, float), []
-    enough = 1e-3 * float((rest**2).sum())
-    for _ in range(most):
-        opening = best_opening(rest, least)
-        if opening.gain <= enough:
-            break
-        found.append(opening)
-        rest -= opening.plane(len(rest))
-    return found
-
-
 def by_leaf_pair(fluence: np.ndarray, grid: BixelGrid, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean fluence before each leaf pair that meets a grid, (columns, pairs that do), and their numbers.
 
@@ -105,24 +83,29 @@ def by_leaf_pair(fluence: np.ndarray, grid: BixelGrid, machine: Machine) -> tupl
     grid : BixelGrid
     machine : Machine
     """
+    height, pairs = heights_mm(grid, machine)
+    return fluence @ (height / height.sum(axis=1, keepdims=True)).T, pairs
+
+
+def heights_mm(grid: BixelGrid, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
+    """Return the height of each row of a grid before each leaf pair that meets it, (pairs, rows), and their numbers."""
     borders, y = leaf_borders_mm(machine), grid.edges_mm[1]
     height = np.minimum(borders[1:, None], y[1:]) - np.maximum(borders[:-1, None], y[:-1])
     height = np.where(height > 1e-6, height, 0.0)
     pairs = np.flatnonzero(height.any(axis=1))
-    share = height[pairs] / height[pairs].sum(axis=1, keepdims=True)
-    return fluence @ share.T, pairs
+    return height[pairs], pairs
 
 
-def apertures_of(found: list[Opening], pairs: np.ndarray, x_mm: np.ndarray, machine: Machine) -> ApertureSet:
-    """Return openings of leaf pairs as leaf tips and jaws.
+def aperture_of(opening: Opening, pairs: np.ndarray, x_mm: np.ndarray, machine: Machine) -> ApertureSet:
+    """Return an opening of leaf pairs as leaf tips and jaws, its level as monitor units.
 
     Pairs without an opening are closed to the least gap in the middle of the aperture; jaws stand at the outermost
     open pairs.
 
     Parameters
     ----------
-    found : list of Opening
-        Their rows are leaf pairs.
+    opening : Opening
+        Its rows are leaf pairs.
     pairs : ndarray of int (rows,)
         Numbers of those pairs, one after another.
     x_mm : ndarray (columns + 1,)
@@ -130,14 +113,10 @@ def apertures_of(found: list[Opening], pairs: np.ndarray, x_mm: np.ndarray, mach
     machine : Machine
     """
     borders, gap = leaf_borders_mm(machine), limits_of(machine).minimum_gap_mm.value
-    shape = (len(found), len(borders) - 1)
-    left, right, jaw = np.zeros(shape), np.zeros(shape), np.empty((len(found), 2))
-    for n, opening in enumerate(found):
-        opened = opening.last > opening.first
-        low, high, used = x_mm[opening.first[opened]], x_mm[opening.last[opened]], pairs[opened]
-        jaw[n] = borders[used[0]], borders[used[-1] + 1]
-        centre = np.full(shape[1], np.average(0.5 * (low + high), weights=high - low))
-        width = np.full(shape[1], gap)
-        centre[used], width[used] = 0.5 * (low + high), np.maximum(high - low, gap)
-        left[n], right[n] = centre - 0.5 * width, centre + 0.5 * width
-    return ApertureSet(left, right, jaw, np.array([opening.level for opening in found]))
+    opened = opening.last > opening.first
+    low, high, used = x_mm[opening.first[opened]], x_mm[opening.last[opened]], pairs[opened]
+    centre = np.full(len(borders) - 1, np.average(0.5 * (low + high), weights=high - low))
+    width = np.full(len(borders) - 1, gap)
+    centre[used], width[used] = 0.5 * (low + high), np.maximum(high - low, gap)
+    jaw = np.array([[borders[used[0]], borders[used[-1] + 1]]])
+    return ApertureSet((centre - 0.5 * width)[None], (centre + 0.5 * width)[None], jaw, np.array([opening.level]))

@@ -166,3 +166,8 @@ class ObjectiveTemplate(Frozen):
 
         heavy = {"target_minimum": heavier(self.target_minimum), "target_maximum": heavier(self.target_maximum)}
         return self.model_copy(update=heavy)
+
+    def eased(self, share: float) -> Self:
+        """Return a template that minds the fall-off by this share of its weight."""
+        fall = self.fall_off.value.model_copy(update={"weight": share * self.fall_off.value.weight})
+        return self.model_copy(update={"fall_off": self.fall_off.model_copy(update={"value": fall})})

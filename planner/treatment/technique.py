@@ -78,6 +78,9 @@ class Apertures(Frozen):
     collimator : str
         Of arcs that give no angle: ``machine``, the machine's own; ``target``, that with which leaves hug the PTV most
         closely, arc by arc.
+    fall_off : float
+        Share of the weight that a template gives its fall-off. Where no direction leaves the plane of the others that
+        goal is out of reach, and at its full weight it outweighs coverage and conformity.
     """
 
     shape: Literal["optimised", "conformal"]
@@ -86,6 +89,7 @@ class Apertures(Frozen):
     margin_mm: float = 0.0
     trim_mm: float = Field(default=0.0, ge=0)
     collimator: Literal["machine", "target"] = "machine"
+    fall_off: float = Field(default=1.0, gt=0, le=1)
 
 
 class TechniqueSpec(Frozen):
