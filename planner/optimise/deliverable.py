@@ -198,7 +198,7 @@ def _prepared(request: PlanRequest, fast: Engine, accurate: Engine) -> _Case:
 
 
 def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_Points, float]:
-    """Return control points to start from, and the objective of the fluence that they come from."""
+    """Return control points to start from, and the objective of what they come from: outlines, or fluence."""
     request, target = case.request, case.samples.target.index
     template = request.objectives
     level = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)

@@ -43,9 +43,10 @@ def fastest_opening(gain: np.ndarray, grid: BixelGrid, machine: Machine) -> Aper
     most, best = 0.0, None
     for bonus in np.array(_BONUSES) * np.abs(gain).max(initial=0.0):
         first, last = _openings(per_column + bonus * height)
-        total = _sums(per_column, first, last)
-        n = int(np.where(((last - first) * height).sum(axis=1) >= least, total, 0.0).argmax())
-        if total[n] > most and ((last[n] - first[n]) * height[n]).sum() >= least:
+        large = ((last - first) * height).sum(axis=1) >= least
+        total = np.where(large, _sums(per_column, first, last), 0.0)
+        n = int(total.argmax())
+        if total[n] > most:
             most, best = float(total[n]), (Opening(first[n], last[n], 0.0, float(total[n])), spans[n])
     if best is None:
         return None
