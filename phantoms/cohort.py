@@ -103,7 +103,8 @@ class CohortSpec:
     def __post_init__(self) -> None:
         low = {"patients": 1, "spacing_mm": 0.3, "field_t": 0.1, "snr": 1.0, "tumour_min_cc": 0.05}
         high = {"spacing_mm": 6.0, "field_t": 7.0, "bias": 0.5, "residual_fraction": 1.0, "cerebellar_fraction": 1.0}
-        high |= {"slice_mm": 10.0, "motion_mm": 5.0, "gradient_mm": 5.0, "susceptibility": 1.0, "truncation": 0.9}
+        high |= {"patients": 10_000, "slice_mm": 10.0, "motion_mm": 5.0, "gradient_mm": 5.0, "susceptibility": 1.0}
+        high |= {"truncation": 0.9}
         if not self.images or not set(self.images) <= set(mri.SEQUENCES):
             raise ValueError(f"images = {self.images} must be some of {', '.join(mri.SEQUENCES)}")
         if self.t1_sequence not in mri.T1_SEQUENCES:

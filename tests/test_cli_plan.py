@@ -155,6 +155,20 @@ def test_the_check_fails_where_a_limit_or_the_dose_does_not_hold(planned, tmp_pa
     assert status == 1 and json.loads(out)["violations"]["clinical"]
 
 
+def test_the_check_fails_for_another_prescription_and_refuses_another_technique(planned, tmp_path, capsys):
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(planned, spoilt)
+    plan = json.loads((planned / "plan.json").read_text())
+    higher = {**plan, "prescription": {**plan["prescription"], "dose_gy": 1.25 * plan["prescription"]["dose_gy"]}}
+    (spoilt / "plan.json").write_text(json.dumps(higher))
+    status, out, _ = lacuna(capsys, "plan-check", spoilt, "--no-dose")
+    assert status == 1 and "V100_percent" in out and "asks for 95 %" in out
+    for name, told in (("dca", "has beams of kind 'arc'"), ("vmat", "unknown technique 'vmat'")):
+        (spoilt / "plan.json").write_text(json.dumps({**plan, "technique": name}))
+        status, _, err = lacuna(capsys, "plan-check", spoilt, "--no-dose")
+        assert status == 4 and "plan.json: technique: " in err and told in err
+
+
 def test_an_older_plan_is_replaced_and_a_foreign_folder_is_not(planned, files, tmp_path, capsys):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("keep")

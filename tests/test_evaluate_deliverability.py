@@ -259,6 +259,13 @@ def test_limits_of_organs_are_read_from_metrics():
     assert {v.where for v in clinical_violations(rows, limits, "optimal")} == {"chiasm", "brain"}
 
 
+@pytest.mark.parametrize(("covered", "violated"), [(94.9, True), (95.0, False)])
+def test_the_coverage_is_held_to_the_template(covered, violated):
+    template = library.load("objectives", "srs-marginal", ObjectiveTemplate)
+    found = template_violations([metrics_module.Metric("ptv", "V100_percent", covered, "%")], template, 20.0)
+    assert [(v.limit, v.value, v.allowed) for v in found] == [("minimum_coverage_percent", covered, 95.0)] * violated
+
+
 @pytest.mark.parametrize(("name", "percent"), [("srs-marginal", 145.0), ("srs-homogeneous", 110.0)])
 def test_the_largest_dose_is_held_to_the_template(name, percent):
     template = library.load("objectives", name, ObjectiveTemplate)

@@ -96,9 +96,10 @@ def test_a_broken_file_names_its_key(tmp_path, change, where):
 def test_no_json_and_no_file(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_plan_file(tmp_path / "plan.json")
-    (tmp_path / "plan.json").write_text("{")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_plan_file(tmp_path / "plan.json")
+    for text in ("{", "[" * 100_000):
+        (tmp_path / "plan.json").write_text(text)
+        with pytest.raises(InputError, match="cannot be read"):
+            read_plan_file(tmp_path / "plan.json")
 
 
 def test_a_folder_is_read_back_and_replaced_whole(tmp_path):

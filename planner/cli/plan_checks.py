@@ -22,6 +22,7 @@ from planner.treatment.errors import InputError
 from planner.treatment.limits import DoseAgreement
 from planner.treatment.machine import Machine
 from planner.treatment.objective import ObjectiveTemplate
+from planner.treatment.technique import TechniqueSpec
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
     """
     plan = read_plan(folder)
     machine = library.load("machines", plan.delivery.machine, Machine, str(folder / "plan.json"), "machine")
+    _check_technique(plan, folder / "plan.json")
     quality = _quality(plan, machine, folder, request)
     told = figures(quality, plan.about.dose_gy, plan.about.fractions)
     found: dict[str, Any] = {
@@ -78,6 +80,16 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
         found["dose"] = asdict(difference)
         passed = passed and difference.agrees
     return {**found, "passed": passed}
+
+
+def _check_technique(plan: SavedPlan, file: Path) -> None:
+    """Refuse a plan whose beams are not of the technique that it states."""
+    technique = library.load("techniques", plan.delivery.technique, TechniqueSpec, str(file), "technique")
+    kind = "static" if technique.arcs is None else "arc"
+    for beam in plan.delivery.beams:
+        if beam.kind != kind:
+            problem = f"'{technique.name}' has beams of kind '{kind}', but '{beam.label}' is of kind '{beam.kind}'"
+            raise InputError(file, "technique", problem)
 
 
 def show(found: Mapping[str, Any]) -> None:

@@ -118,17 +118,17 @@ def clinical_violations(metrics: Iterable[Metric], limits: Limits, level: str = 
 def template_violations(
     metrics: Iterable[Metric], template: ObjectiveTemplate, prescription_gy: float
 ) -> list[Violation]:
-    """Return whether the largest dose of the PTV is beyond what the plan's template allows.
+    """Return whether largest dose and coverage of the PTV are beyond what the plan's template allows.
 
     Parameters
     ----------
     metrics : iterable of Metric
-        With ``Dmax_gy`` of ``ptv``.
+        With ``Dmax_gy`` and ``V100_percent`` of ``ptv``.
     template : ObjectiveTemplate
     prescription_gy : float
         Of the whole course.
     """
-    allowed = template.maximum_dose.value * prescription_gy
+    allowed, least = template.maximum_dose.value * prescription_gy, template.minimum_coverage_percent.value
     found = []
     for metric in metrics:
         if (metric.structure, metric.name) == ("ptv", "Dmax_gy") and metric.value > allowed:
@@ -136,6 +136,9 @@ def template_violations(
             text = f"ptv: Dmax_gy is {metric.value:.4g} Gy, {percent:.1f} % of the prescription, "
             text += f"template '{template.name}' allows {100.0 * template.maximum_dose.value:g} %"
             found.append(Violation("maximum_dose", "ptv", metric.value, allowed, "Gy", text))
+        if (metric.structure, metric.name) == ("ptv", "V100_percent") and metric.value < least:
+            text = f"ptv: V100_percent is {metric.value:.4g} %, template '{template.name}' asks for {least:g} %"
+            found.append(Violation("minimum_coverage_percent", "ptv", metric.value, least, "%", text))
     return found
 
 

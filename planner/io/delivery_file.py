@@ -186,7 +186,7 @@ def read_model(path: Path, model: type[Model], missing: str) -> Model:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(path, where, first["msg"][0].lower() + first["msg"][1:]) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, "", f"cannot be read: {error}") from None
 
 

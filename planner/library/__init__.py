@@ -20,6 +20,10 @@ ROOT = Path(__file__).resolve().parent
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def _singular(kind: str) -> str:
+    return kind[:-3] + "y" if kind.endswith("ies") else kind.removesuffix("s")
+
+
 def names(kind: str) -> list[str]:
     """Return the names of all library files of a kind (a folder name), sorted."""
     return sorted(file.stem for file in (ROOT / kind).glob("*.toml"))
@@ -43,7 +47,7 @@ def load(kind: str, name: str, model: type[Model], source: str = "library", wher
         If the name is unknown or the file does not fit the model.
     """
     if name not in names(kind):
-        raise InputError(source, where, unknown_name(kind.rstrip("s"), name, names(kind)))
+        raise InputError(source, where, unknown_name(_singular(kind), name, names(kind)))
     file = ROOT / kind / f"{name}.toml"
     return parse(model, read_toml(file), file)
 

@@ -132,6 +132,8 @@ class ObjectiveTemplate(Frozen):
     normalisation : Constant
     maximum_dose : Constant
         The largest dose that a plan may have in the PTV; a plan with more violates this template.
+    minimum_coverage_percent : Constant
+        The least share of the PTV that may receive the prescription; a plan with less violates this template.
     """
 
     name: str
@@ -150,11 +152,14 @@ class ObjectiveTemplate(Frozen):
     smoothness: Constant[float]
     normalisation: Constant[Normalisation]
     maximum_dose: Constant[float]
+    minimum_coverage_percent: Constant[float]
 
     @model_validator(mode="after")
-    def _maximum_above_its_goal(self) -> Self:
+    def _limits_that_can_be_met(self) -> Self:
         if self.maximum_dose.value <= self.target_maximum.value.level:
             raise ValueError("'maximum_dose' must lie above the level of 'target_maximum'")
+        if not 0 <= self.minimum_coverage_percent.value <= 100:
+            raise ValueError("'minimum_coverage_percent' must lie between 0 and 100")
         return self
 
     def firmer(self, factor: float) -> Self:
