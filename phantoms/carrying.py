@@ -11,7 +11,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 
-# Distances are carried from voxels split in two, but for bodies of so many voxels, whose surface curves little.
+# Distances are carried from voxels split in two to such, but for bodies of so many voxels, whose surface curves little.
 _PARTS, _LARGE = 2, 20_000
 # Longer voxels are the mean of at most so many parts along each axis.
 _MOST = 4
@@ -58,9 +58,9 @@ def carried(structure: Structure, grid: Grid, matrix: np.ndarray | None = None) 
         return Structure(structure.name, structure.role, window, np.zeros(window.shape, np.float32))
     few = np.count_nonzero(part.occupancy) < _LARGE
     field = distance_field(part, _REACH * max(part.grid.spacing_mm), (_PARTS if few else 1,) * 3)
-    # A voxel that is longer than the structure's own is the mean of its parts.
+    # A voxel is the mean of its parts, or fractions of curved surfaces pass for tips; more parts where it is longer.
     ratio = max(np.divide(window.spacing_mm, part.grid.spacing_mm))
-    n = min(int(np.ceil(ratio - 0.05)), _MOST) if few else 1
+    n = int(np.clip(np.ceil(_PARTS * (ratio - 0.05)), _PARTS, _MOST)) if few else 1
     fine = window.split((n, n, n))
     fractions = _of_volume(_sampled(field, fine, matrix, cubic=True), part.volume_cc)
     if abs(fractions.sum(dtype=float) * fine.voxel_cc / part.volume_cc - 1.0) > _KEPT:
