@@ -29,6 +29,8 @@ LAYER_MM = Cited(3.8, "depth of a dark layer in the scalp: minimum of the mean p
 TABLES_MM = Cited(1.4, "each compact table of the calvaria about 1.5 mm; recalled", "assumed")
 MIDLINE_MM = Cited(1.3, "how far the falx strays from the plane of symmetry", "assumed")
 SUNK_MM = Cited(1.2, "brain from the skull at the vertex, beyond the usual: wide in VS-SEG-001", "assumed")
+TEXTURE = Cited(0.033, "what the noise of air leaves of the variation of white matter in VS-SEG-001", "fitted")
+TEXTURE_KNOT_MM = Cited(1.3, "small vessels and perivascular spaces; variogram of the same white matter", "fitted")
 BONES_MM = Cited(1.1, "how far bones of face and skull base stray from their smooth forms", "assumed")
 UNEVEN = Cited(0.12, "relative deviation of the calvaria's thickness over several cm", "assumed")
 SQUAMA = Cited(0.4, "temporal squama thinner than the rest by this share, without diploe; recalled", "assumed")
@@ -64,6 +66,8 @@ class Head:
         The pattern of sulci; surface irregularity of several cm; of several mm.
     pose : Pose
         How it lies and strays from the template; all other shapes are those of the template.
+    texture_seed : int
+        Of how the signal varies within tissues.
     """
 
     frame: Frame
@@ -76,6 +80,7 @@ class Head:
     coarse: Noise
     fine: Noise
     pose: Pose
+    texture_seed: int
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Head":
@@ -94,6 +99,7 @@ class Head:
             Noise.draw(rng, low, high_mm, 17.0),
             Noise.draw(rng, low, high_mm, 3.2),
             Pose.draw(rng, low, high_mm),
+            int(rng.integers(2**63)),
         )
 
     @cached_property
@@ -105,6 +111,20 @@ class Head:
     def external(self) -> Shape:
         """Outer surface of the head, in the template."""
         return skull.skin(self.frame, self.skull_mm + self.scalp_mm).roughened(self.coarse, 0.5)
+
+    def texture(self, grid: Grid) -> np.ndarray:
+        """Return how the signal varies within tissues, about 1, shape ``grid.shape``, float32.
+
+        White matter varies by more than the noise of the air about a head: as much again, alike in all directions, and
+        over about a millimetre.
+        """
+        noise = Noise.draw(
+            np.random.default_rng(self.texture_seed), *FIELD_OF_VIEW_MM, TEXTURE_KNOT_MM.value
+        )
+        texture = sampled_noise(noise, grid)
+        texture *= np.float32(TEXTURE.value)
+        texture += np.float32(1.0)
+        return texture
 
 
 def field_of_view(spacing_mm: float) -> Grid:
@@ -156,9 +176,6 @@ def painted(head: Head, grid: Grid, signals: Mapping[str, Mapping[str, float]]) 
     painter.eyes()
     painter.brain()
     painter.small_parts()
-    texture = painter.texture()
-    for name in signals:
-        painter.canvas.maps[name] *= texture
     placement = Placement(head.pose, upright, grid)
     placed = {name: placement.distance(part) for name, part in painter.kept.items()}
     structures = {name: _structure(name, part.grid, covered(part.data, part.grid)) for name, part in placed.items()}
@@ -167,6 +184,10 @@ def painted(head: Head, grid: Grid, signals: Mapping[str, Mapping[str, float]]) 
     structures["dura"] = _structure("dura", inner.grid, sheet)
     window = structures["external"].grid
     maps = {name: placement.carried(drawn, window) for name, drawn in painter.canvas.maps.items()}
+    if signals:
+        texture = head.texture(window)
+    for name in signals:
+        maps[name] *= texture
     structures["skull"] = _structure("skull", window, np.clip(maps.pop("bone"), 0.0, 1.0))
     white = np.rint(maps.pop("white") * np.float32(255.0)).astype(np.uint8)
     # Beyond the skin there is air.
@@ -415,13 +436,6 @@ class _Painter:
         stripes = covered(np.maximum(leaves - 0.7, distance + 0.8), window)
         self.canvas.fill("csf", 0.24 * stripes * covered(-10.0 - distance, window), window)
         self.keep("cerebellum", window, distance)
-
-    def texture(self) -> np.ndarray:
-        """Return the smooth variation of the signal within tissues, about 1."""
-        texture = np.float32(0.02) * self.coarse
-        texture += np.float32(1.0)
-        texture += np.float32(0.025) * self.fine
-        return texture
 
     def small_parts(self) -> None:
         """Chiasm, cochleae, pituitary, meninges and vessels."""
