@@ -40,10 +40,16 @@ def hollows(frame: Frame) -> Shape:
     cisterns = union(
         frame.ball((0, 2, -10), (20, 22, 17)),
         frame.ball((0, -19, 3), (12, 10, 7)),
+        quadrigeminal_cistern(frame),
         brainstem(frame).grown(2.0) & Below(frame.at(0, 0, 5), (0.0, 0.0, 1.0)),
         width=4.0,
     )
     return posterior_fossa(frame).grown(1.4) | cisterns
+
+
+def quadrigeminal_cistern(frame: Frame) -> Shape:
+    """Return the cistern between midbrain, vermis and splenium, with its wings around the midbrain."""
+    return frame.ball((0, 28, 14), (12, 8, 9)) | frame.ball((0, 18, 6), (19, 10, 7))
 
 
 def interhemispheric_fissure(frame: Frame, opening_mm: float) -> Shape:
@@ -140,7 +146,7 @@ def ventricles(frame: Frame, dilation: float) -> Shape:
         parts.append(frame.path(mirrored(temporal, side), 3.6 * wide, 1.7 * wide))
     parts.append(frame.ball((0, 6, 21), (2.2 * dilation, 14.0, 8.5)) - frame.ball((0, 8, 23), (6, 3.5, 3)))
     parts.append(frame.path([(0, 18, 14), (0, 21, 0)], 1.3))
-    parts.append(frame.ball((0, 21.5, -13), (6.5 * dilation, 4.8, 10.5)))
+    parts.append(frame.ball((0, 21, -13), (6.5 * dilation, 4.0, 9.5)))
     return union(*parts, width=3.0)
 
 
@@ -151,7 +157,8 @@ def choroid_plexus(frame: Frame) -> Shape:
 
 def cerebellum(frame: Frame) -> Shape:
     """Return the cerebellar surface without its folia."""
-    cistern = union(frame.ball((0, 4, -14), (24, 17, 24)), frame.ball((0, 24, -40), (9, 14, 9)), width=5.0)
+    before, below = frame.ball((0, 4, -14), (24, 17, 24)), frame.ball((0, 24, -40), (9, 14, 9))
+    cistern = union(before, below, quadrigeminal_cistern(frame), width=5.0)
     body = posterior_fossa(frame).grown(-1.0) - cistern
     peduncles = [frame.rod((side * 9, 10, -13), (side * 19, 28, -14), 8) for side in SIDES.values()]
     whole = union(body, *peduncles, width=3.0)
@@ -160,7 +167,7 @@ def cerebellum(frame: Frame) -> Shape:
 
 def medullary_core(frame: Frame) -> Shape:
     """Return the white matter of the cerebellum without its branches."""
-    lobes = [frame.ball((side * 23, 34, -13), (18, 15, 9)) for side in SIDES.values()]
+    lobes = [frame.ball((side * 23, 34, -13), (19, 16, 10)) for side in SIDES.values()]
     return union(*lobes, frame.rod((-19, 26, -13), (19, 26, -13), 5), width=6.0)
 
 
@@ -198,7 +205,7 @@ def tentorium(frame: Frame) -> Shape:
     """Return the tentorium: a sheet over the cerebellum with the notch for the brainstem, not yet cut to the skull."""
     fossa = posterior_fossa(frame)
     notch = frame.ball((0, 8, 4), (17, 25, 40))
-    above = Box(frame.at(0, 40, 20), frame.at(80, 60, 26))
+    above = Box(frame.at(0, 40, 16), frame.at(80, 60, 30))
     return ((fossa.grown(1.1) - fossa.grown(0.3)) & above) - notch
 
 
@@ -206,9 +213,9 @@ def venous_sinuses(frame: Frame) -> Shape:
     """Return the sagittal, straight, transverse and sigmoid sinuses."""
     angles = np.deg2rad(np.linspace(-62.0, 118.0, 16))
     arc: list[Triple] = [(0.0, 2 + 79.5 * float(np.sin(a)), 36 + 58.5 * float(np.cos(a))) for a in angles]
-    parts = [frame.path(arc, 1.0, 2.6), frame.vessel([(0, 33, 24), (0, 46, 20), (0, 60, 13), (0, 71, 5)], 1.2, 2.0)]
+    parts = [frame.path(arc, 1.0, 2.6), frame.vessel([(0, 33, 25), (0, 46, 17), (0, 60, 7), (0, 71, -2)], 1.2, 2.0)]
     for side in SIDES.values():
-        across = [(0, 71, 4), (20, 66, -2), (38, 56, -8), (49, 41, -15), (46, 31, -28), (33, 26, -38)]
+        across = [(0, 71, -3), (20, 66, -7), (38, 55, -10), (46.5, 41, -14), (44, 31, -27), (32, 26, -37)]
         # The right one drains most of the brain in most heads.
         parts.append(frame.vessel(mirrored(across, side), 2.3 - 0.5 * side, 2.6 - 0.5 * side))
     return union(*parts)
@@ -239,7 +246,7 @@ def arteries(frame: Frame) -> Shape:
             (3 - off, -38, 34),
         ]
         parts.append(
-            frame.vessel(mirrored([*anterior, (1, -28, 43), (3 + off, -12, 48), (1.5, 6, 51)], side), 0.9, 0.3)
+            frame.vessel(mirrored([*anterior, (1, -28, 43), (3 + off, -12, 48), (1.5, 6, 51)], side), 0.8, 0.25)
         )
         marginal = [(3 + off, -37, 15), (2, -48, 24), (4, -53, 38), (2 - off, -46, 54), (4, -32, 64), (3, -16, 68)]
         parts.append(frame.vessel(mirrored(marginal, side), 0.6, 0.3))

@@ -11,10 +11,12 @@ from phantoms.volume import Quantity, Volume
 CORTEX_MM = Cited(2.2, "Fischl 2000: thickness 1-4.5 mm, mean about 2.5 mm; recalled", "assumed")
 SULCUS_MM = Cited(14.5, "sulci are 10-20 mm deep; so that cortex and white matter have their volumes", "assumed")
 SULCUS_SPREAD_MM = Cited(8.0, "as their depth", "assumed")
-DIMPLE_MM = Cited(3.5, "secondary folds of the gyri, shallower than sulci", "assumed")
+DIMPLE_MM = Cited(2.5, "secondary folds of the gyri, shallower than sulci", "assumed")
 MEDIAL = Cited(0.35, "sulci of the medial surface are shallower, by this share where it is flat", "assumed")
-LIPS_MM = Cited(1.1, "half of how far gyri part at the surface of the brain", "assumed")
-OPENING = Cited(0.9, "sulci are closed in places and open several mm in others", "assumed")
+LIPS_MM = Cited(0.7, "half of how far gyri part at the surface of the brain", "assumed")
+OPENING = Cited(1.2, "logarithm of how far sulci of one place open beyond the usual, at most", "assumed")
+CLOSED_MM = Cited(0.35, "half of what is closed of a sulcus: walls touch in places, part by mm in others", "assumed")
+VERTEX = Cited(1.0, "superior frontal and parietal sulci open most with age (Jin 2018); twice as far", "assumed")
 BLUR_MM = Cited(1.0, "deep layers of the cortex are myelinated: width of the ramp to white matter", "assumed")
 FOLD_KNOT_MM = Cited(6.0, "so that neighbouring sulci lie 9-14 mm apart", "assumed")
 
@@ -61,13 +63,13 @@ def pial_distance(
     y, z = y + np.where(x > 0, 7.0, -7.0).astype(np.float32), z + np.where(x > 0, -4.0, 4.0).astype(np.float32)
     folds, coarse = noises
     vary = np.tanh(coarse.at(x, z, y))
-    # Open towards the surface; in the depth both walls touch.
+    # Open towards the surface; in the depth walls touch more often.
     lips = LIPS_MM.value * (1.0 - 0.8 * flat) * np.exp(-d / 2.5)
-    walls = width_mm[near] * (0.75 - 0.85 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + lips
+    walls = width_mm[near] * (0.7 - 0.4 * np.clip(d / SULCUS_MM.value, 0.0, 1.0)) + lips - np.float32(CLOSED_MM.value)
     bottom = (SULCUS_MM.value + SULCUS_SPREAD_MM.value * vary) * (1.0 - MEDIAL.value * flat)
     sulcus = _rounded(_from_sheet(folds.at(x, y, z), near, grid), d - bottom) - walls
     dimple = _rounded(_from_sheet(folds.at(z, x, y), near, grid), d - DIMPLE_MM.value * (1.0 - 0.8 * vary))
-    dimple -= 0.6 * walls
+    dimple -= 0.35 * walls
     np.minimum(sulcus, dimple, out=sulcus)
     np.maximum(sulcus, 4.0 - protected[near], out=sulcus)
     np.maximum(sulcus, 8.0 * (_LEAST_SLOPE - slope), out=sulcus)

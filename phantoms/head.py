@@ -21,6 +21,12 @@ from phantoms.volume import Quantity, Volume
 # The field of view, mm: a head with a little air around it, the neck cut at the lower border.
 FIELD_OF_VIEW_MM = ((-92.0, -122.0, -116.0), (92.0, 104.0, 120.0))
 
+SIZE = Cited(0.981, "so that 1370 cc lie within the skull: 1469 of men, 1289 of women, Matsumae 1996", "fitted")
+SIZE_SIGMA = Cited(0.018, "with proportions 6 % of volume (Matsumae 1996: 8 %), as the field of view ends", "assumed")
+DILATION = Cited(
+    1.045, "ventricles of 30 cc at 60: 25 cc in the forties (Neurosci Lett 2006; 395:155), 0.3 cc a year more", "fitted"
+)
+DILATION_SIGMA = Cited(0.22, "two thirds of ventricles between 20 and 43 cc; spread recalled", "assumed")
 SKIN_MM = 1.6
 DURA_MM = 0.7
 VAULT_MM = Cited(0.7, "impressions of gyri and asymmetry of the inner table", "assumed")
@@ -84,22 +90,26 @@ class Head:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Head":
-        """Draw a head: linear sizes vary by 2-3 %, wall thicknesses by 10 %, CSF spaces by 20 %."""
-        wide, long, high = 0.985 + 0.025 * np.clip(rng.standard_normal(3), -1.6, 1.6)
+        """Draw a head: sizes and proportions vary by 2-3 %, wall thicknesses by 10 %, CSF spaces by 20 %."""
+        sides = 0.025 * np.clip(rng.standard_normal(3), -1.6, 1.6)
         skull_mm, scalp_mm, csf_mm, dilation, globe = np.clip(rng.standard_normal(5), -2.0, 2.0)
-        low, high_mm = FIELD_OF_VIEW_MM
+        low, high = FIELD_OF_VIEW_MM
+        folds = Noise.draw(rng, (-98.0,) * 3, (102.0,) * 3, cortex.FOLD_KNOT_MM.value).without_long_waves(1.6)
+        coarse, fine = Noise.draw(rng, low, high, 17.0), Noise.draw(rng, low, high, 3.2)
+        pose, texture_seed = Pose.draw(rng, low, high), int(rng.integers(2**63))
+        wide, long, tall = SIZE.value + SIZE_SIGMA.value * float(np.clip(rng.standard_normal(), -1.4, 1.4)) + sides
         return cls(
-            Frame((float(wide), float(long), float(high))),
+            Frame((float(wide), float(long), float(tall))),
             float(6.8 * np.exp(0.10 * skull_mm)),
             float(5.6 * np.exp(0.15 * scalp_mm)),
             float(1.4 * np.exp(0.25 * csf_mm)),
-            float(np.exp(0.18 * dilation)),
+            float(DILATION.value * np.exp(DILATION_SIGMA.value * dilation)),
             float(11.7 + 0.3 * globe),
-            Noise.draw(rng, (-98.0,) * 3, (102.0,) * 3, cortex.FOLD_KNOT_MM.value).without_long_waves(1.6),
-            Noise.draw(rng, low, high_mm, 17.0),
-            Noise.draw(rng, low, high_mm, 3.2),
-            Pose.draw(rng, low, high_mm),
-            int(rng.integers(2**63)),
+            folds,
+            coarse,
+            fine,
+            pose,
+            texture_seed,
         )
 
     @cached_property
@@ -118,9 +128,7 @@ class Head:
         White matter varies by more than the noise of the air about a head: as much again, alike in all directions, and
         over about a millimetre.
         """
-        noise = Noise.draw(
-            np.random.default_rng(self.texture_seed), *FIELD_OF_VIEW_MM, TEXTURE_KNOT_MM.value
-        )
+        noise = Noise.draw(np.random.default_rng(self.texture_seed), *FIELD_OF_VIEW_MM, TEXTURE_KNOT_MM.value)
         texture = sampled_noise(noise, grid)
         texture *= np.float32(TEXTURE.value)
         texture += np.float32(1.0)
@@ -377,8 +385,9 @@ class _Painter:
         window = window_of(self.head.vault, self.grid)
         vault = self.vault[self.grid.part(window)]
         # The brain lies closer to the skull here than there, and has sunk from the vertex of a supine, ageing head.
-        sunk = np.clip((window.axes_mm()[2].astype(np.float32) - 50.0) / 45.0, 0.0, 1.0) * np.float32(SUNK_MM.value)
-        gap = np.float32(head.csf_mm) * (1.15 + 0.4 * self.slow[self.grid.part(window)]) + sunk
+        vertex = np.clip((window.axes_mm()[2].astype(np.float32) - 50.0) / 45.0, 0.0, 1.0)
+        gap = np.float32(head.csf_mm) * (1.15 + 0.4 * self.slow[self.grid.part(window)])
+        gap += vertex * np.float32(SUNK_MM.value)
         hull = np.maximum(vault + gap, -sampled(brain.hollows(frame), window))
         whole = hull
         opening = 0.5 + 0.45 * head.csf_mm
@@ -388,11 +397,11 @@ class _Painter:
         clefts |= brain.central_sulci(frame, opening, head.coarse)
         hull = np.maximum(hull, -sampled(clefts, window))
         core = sampled(brain.core(frame), window)
-        # Here sulci are closed, there they are open.
+        # Here sulci are closed, there they are open, at the vertex most.
         width = np.tanh(self.coarse[self.grid.part(window)])
         width *= np.float32(cortex.OPENING.value)
-        width += 1.0
-        width *= np.float32(0.4 + 0.33 * head.csf_mm)
+        np.exp(width, out=width)
+        width *= np.float32(0.46 + 0.38 * head.csf_mm) * (1.0 + vertex * np.float32(cortex.VERTEX.value))
         pial = cortex.pial_distance(hull, core, window, (head.folds, head.coarse), width)
         self.canvas.fill("grey", covered(pial, window), window)
         deep = np.clip(0.5 - (pial + np.float32(cortex.CORTEX_MM.value)) / np.float32(cortex.BLUR_MM.value), 0.0, 1.0)
@@ -428,8 +437,8 @@ class _Painter:
         )
         fissure = np.maximum(lobules - 0.15, -9.0 - distance)
         self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
-        branches = np.maximum(2.0 * brain.FOLIUM_MM / steep - 1.2 - lobules, distance + 5.0)
-        self.canvas.fill("white", 0.7 * covered(np.maximum(branches, distance + 3.0), window), window)
+        branches = np.maximum(2.0 * brain.FOLIUM_MM / steep - 1.6 - lobules, distance + 4.0)
+        self.canvas.fill("white", 0.85 * covered(branches, window), window)
         core = sampled(brain.medullary_core(self.frame), window) + 2.0 * self.coarse[self.grid.part(window)]
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)
         # Folia and the clefts between them are finer than a voxel: they show as faint stripes.

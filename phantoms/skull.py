@@ -74,12 +74,12 @@ def cranium(frame: Frame) -> Ellipsoid:
 
 def occiput(frame: Frame) -> Ellipsoid:
     """Return the bony bowl of the posterior fossa, as one ellipsoid."""
-    return frame.ball((0, 37, -11), (53, 36, 33))
+    return frame.ball((0, 37, -10), (50, 35, 31))
 
 
 def posterior_fossa(frame: Frame) -> Shape:
     """Return the inside of the posterior fossa up to the tentorium, which falls off from a ridge in the midline."""
-    roof = [Below(frame.at(0, 44, 19), (side * 0.36, 0.36, 0.75)) for side in SIDES.values()]
+    roof = [Below(frame.at(0, 44, 18), (side * 0.36, 0.55, 0.75)) for side in SIDES.values()]
     return occiput(frame).eased(roof[0].eased(roof[1], 12.0), 5.0)
 
 
