@@ -26,6 +26,9 @@ RESIDUAL_MEDIAN_CC = Cited(0.25, "nodules on early MR after resections thought c
 RESIDUAL_SIGMA = Cited(0.9, "as the median", "assumed")
 AIR_SHARE = Cited(0.22, "share of the cavity filled with air on day 0; resorbed within about a week", "assumed")
 AIR_DECAY_DAY = Cited(2.5, "pneumocephalus is mostly gone after a week", "assumed")
+MENISCUS_MM = Cited(2.0, "fluid that wets a wall climbs 1.4 capillary lengths at most, less where it is steep", "assumed")
+CAPILLARY_MM = Cited(2.3, "of serous fluid: surface tension 55 mN/m, 1.01 g/cm3", "assumed")
+CLOT_MM = Cited(4.0, "settled clot is no level: some 1 mm where the halo strays by 0.3", "assumed")
 BLOOD_SHARE = Cited(0.22, "share of the cavity with blood products on day 0", "assumed")
 BLOOD_DECAY_DAY = Cited(9.0, "blood products resorb over weeks", "assumed")
 RIM_MM = Cited(1.7, "thin marginal enhancement; thicker and nodular means tumour", "assumed")
@@ -312,17 +315,20 @@ class _Bed:
     def air(self, name: str) -> Structure:
         """Air rises to the front of a supine patient."""
         share = AIR_SHARE.value * float(np.exp(-self.day / AIR_DECAY_DAY.value))
-        return self.made(name, Role.SUPPORT, self._layer(share, towards=1.0))
+        # Fluid wets the wall and climbs it.
+        climbs = np.float32(MENISCUS_MM.value) * np.exp(self.distance / np.float32(CAPILLARY_MM.value))
+        return self.made(name, Role.SUPPORT, self._layer(share, self.patch.offset[1] + climbs))
 
     def blood(self, name: str) -> Structure:
         """Blood products settle at the back of a supine patient."""
         share = BLOOD_SHARE.value * float(np.exp(-self.day / BLOOD_DECAY_DAY.value))
-        return self.made(name, Role.SUPPORT, self._layer(share, towards=-1.0))
+        uneven = np.float32(CLOT_MM.value) * (self.patch.radius(self.course.halo) - np.float32(1.0))
+        return self.made(name, Role.SUPPORT, self._layer(share, uneven - self.patch.offset[1]))
 
-    def _layer(self, share: float, towards: float) -> np.ndarray:
+    def _layer(self, share: float, y: np.ndarray) -> np.ndarray:
+        """Return the share of the cavity in which `y`, mm, is least."""
         if share < 0.01:
             return np.zeros_like(self.cavity)
-        y = np.float32(towards) * self.patch.offset[1]
         width = np.float32(self.patch.fine.spacing_mm[1])
 
         def below(level: float) -> np.ndarray:

@@ -30,6 +30,7 @@ DILATION_SIGMA = Cited(0.22, "two thirds of ventricles between 20 and 43 cc; spr
 SKIN_MM = 1.6
 DURA_MM = 0.7
 VAULT_MM = Cited(0.7, "impressions of gyri and asymmetry of the inner table", "assumed")
+MUSCLE_FAT_MM = Cited(1.3, "half of the fat between muscles of face and neck", "assumed")
 GALEA_MM = Cited(1.4, "galea with periosteum: dark layer over the skull in VS-SEG-001", "assumed")
 LAYER_MM = Cited(3.8, "depth of a dark layer in the scalp: minimum of the mean profile in VS-SEG-001", "fitted")
 TABLES_MM = Cited(1.4, "each compact table of the calvaria about 1.5 mm; recalled", "assumed")
@@ -277,11 +278,23 @@ class _Painter:
                 self.draw("gland", gland.roughened(coarse, 1.5), within=deep)
         for side in SIDES.values():
             for muscle in skull.muscles(self.frame, side):
-                window, belly = self.draw("muscle", muscle.roughened(coarse, 0.8), within=deep)
-                self.canvas.fill("fat", 0.5 * belly * covered(self._streaks(window, 0.3), window), window)
+                self._belly(muscle.roughened(coarse, 0.8), deep)
         window, tongue = self.draw("muscle", skull.tongue(self.frame).roughened(coarse, 1.0), within=deep)
         self.canvas.fill("fat", 0.6 * tongue * covered(self._streaks(window, 0.35), window), window)
         self.draw("skin", skull.cartilage(self.frame), within=self.skin)
+
+    def _belly(self, muscle: Shape, within: np.ndarray) -> None:
+        """Paint a muscle with the fat between it and its neighbours, and that between its bundles."""
+        window = window_of(muscle.grown(MUSCLE_FAT_MM.value), self.grid)
+        distance = sampled(muscle, window)
+        inside = within[self.grid.part(window)]
+        about = covered(np.maximum(distance - np.float32(MUSCLE_FAT_MM.value), inside), window)
+        # Here there is none, as fasciae touch.
+        about *= np.clip(0.4 + 0.7 * self.coarse[self.grid.part(window)], 0.0, 1.0)
+        self.canvas.fill("fat", about, window)
+        belly = covered(np.maximum(distance, inside), window)
+        self.canvas.fill("muscle", belly, window)
+        self.canvas.fill("fat", 0.5 * belly * covered(self._streaks(window, 0.3), window), window)
 
     def bones(self) -> None:
         """Calvaria with its two tables and diploe, skull base, face, jaw and cervical spine."""

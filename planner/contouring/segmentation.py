@@ -26,14 +26,17 @@ _SEED_MM = 3.0
 # Signal of the brain: the median within this distance of the seed, without what is darker than a quarter of it.
 _BRAIN_MM, _DARK = 35.0, 0.25
 # Settled blood against the brain, by age (Bradley 1993, recalled): in the first days darker than this share in T2
-# (deoxyhaemoglobin) and in T1 not as dark as bone; then, methaemoglobin, brighter in T1, whatever T2 shows, and thicker
-# than a wall that enhances.
+# (deoxyhaemoglobin) and in T1 not as dark as bone; then, methaemoglobin, in T1 brighter than white matter, whatever T2
+# shows, and thicker than a wall that enhances.
 _EARLY_T2, _EARLY_T1 = 0.6, 0.4
 _LATE_T1, _LATE_MM = 1.15, 4.0
-# Signals alike within half of this many standard deviations of the noise are those of one layer of blood.
-_BLOOD_NOISE = 8.0
+# Signals alike within half of this many standard deviations of the noise are those of one layer of blood; the noise is
+# that of tissue, which varies by itself.
+_BLOOD_NOISE = 6.0
 # Layers mix: fluid and what settled are up to this far apart, at a level that is at least this wide.
 _LEVEL_MM, _LEVEL_MM2 = (3.0, 6.0), 30.0
+# White matter: this percentile of the T1-weighted signal where that of the brain is taken.
+_WHITE = 80.0
 # Images in which fluid and brain differ by fewer standard deviations of the noise tell nothing.
 _LEAST_CONTRAST = 4.0
 # Necks thinner than twice this share of the depth of the seed are cut before the level set starts, within these limits.
@@ -67,7 +70,9 @@ def segment_cavity(images: Sequence[Volume], seed_mm: Sequence[float], name: str
     grid, seed, cut = _window(images[0].grid, seed_mm)
     data = [image.on(grid).data for image in images]
     noise = [_noise(array) for array in data]
-    look = _Look(data, noise, _brain(data, grid, seed_mm))
+    near = _near(data, grid, seed_mm)
+    brain, white = [float(np.median(part)) for part in near], float(np.percentile(near[0], _WHITE))
+    look = _Look(data, noise, brain, white)
     likeness = _likeness(look, _distance(grid, seed_mm))
     _add_layers(likeness, look, seed, grid)
     inside = _grown(likeness, seed, grid, cut)
@@ -118,24 +123,25 @@ def _noise(data: np.ndarray) -> float:
     return float(1.4826 * np.median(wrinkle) / np.sqrt(6.0)) if wrinkle.size else 1.0
 
 
-def _brain(data: Sequence[np.ndarray], grid: Grid, seed_mm: Sequence[float]) -> list[float]:
-    """Return the signal of the brain about the seed in each image."""
+def _near(data: Sequence[np.ndarray], grid: Grid, seed_mm: Sequence[float]) -> list[np.ndarray]:
+    """Return the signals of the brain about the seed in each image."""
     near = [array[_distance(grid, seed_mm) <= _BRAIN_MM] for array in data]
-    return [float(np.median(array[array > _DARK * np.percentile(array, 90)])) for array in near]
+    return [array[array > _DARK * np.percentile(array, 90)] for array in near]
 
 
 class _Look(NamedTuple):
-    """What the window shows: images, the standard deviation of their noise, and the signal of the brain in each."""
+    """What the window shows: images, the noise and the signal of the brain in each, and that of white matter in T1."""
 
     data: Sequence[np.ndarray]
     noise: Sequence[float]
     brain: Sequence[float]
+    white: float
 
 
 def _likeness(look: _Look, distance: np.ndarray) -> np.ndarray:
     """Return how much each voxel looks like the fluid (1) or the brain (0) in all images."""
     alike = []
-    for array, sigma, brain in zip(*look, strict=True):
+    for array, sigma, brain in zip(look.data, look.noise, look.brain, strict=True):
         fluid = float(np.median(array[distance <= max(_SEED_MM, float(distance.min()))]))
         if abs(fluid - brain) >= _LEAST_CONTRAST * sigma:
             alike.append(np.clip((array - brain) / (fluid - brain), -1.0, 2.0))
@@ -157,8 +163,9 @@ def _add_layers(likeness: np.ndarray, look: _Look, seed: tuple[int, int, int], g
     if len(look.data) < 2:
         return
     t1, t2 = (array / np.float32(b) for array, b in zip(look.data[:2], look.brain[:2], strict=True))
+    bright = look.data[0] > _LATE_T1 * look.white
     thick = np.ones((1, int(np.ceil(_LATE_MM / grid.spacing_mm[1])), 1), bool)
-    for settled in ((t2 < _EARLY_T2) & (t1 > _EARLY_T1), ndimage.binary_opening(t1 > _LATE_T1, thick)):
+    for settled in ((t2 < _EARLY_T2) & (t1 > _EARLY_T1), ndimage.binary_opening(bright, thick)):
         level = _level(fluid, settled, grid.spacing_mm[1], least)
         if level is not None:
             top = fluid[:, level[0]] & settled[:, level[1]]
