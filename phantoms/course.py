@@ -316,7 +316,7 @@ class _Bed:
         """Air rises to the front of a supine patient."""
         share = AIR_SHARE.value * float(np.exp(-self.day / AIR_DECAY_DAY.value))
         # Fluid wets the wall and climbs it.
-        climbs = np.float32(MENISCUS_MM.value) * np.exp(self.distance / np.float32(CAPILLARY_MM.value))
+        climbs = np.float32(MENISCUS_MM.value) * np.exp(np.minimum(self.distance, 0.0) / np.float32(CAPILLARY_MM.value))
         return self.made(name, Role.SUPPORT, self._layer(share, self.patch.offset[1] + climbs))
 
     def blood(self, name: str) -> Structure:

@@ -93,6 +93,16 @@ def test_occupied_volume_is_that_within_the_exact_wall(seed):
         assert occupied == pytest.approx(exact, rel=5e-3)
 
 
+@pytest.mark.parametrize("spacing_mm", [1.0, 4.0])
+def test_uneven_levels_of_air_and_blood_keep_their_volumes(spacing_mm):
+    course = make(3)
+    found = course.regions(box(spacing_mm), 1.0)
+    layers = ("air", courses.AIR_SHARE, courses.AIR_DECAY_DAY), ("blood", courses.BLOOD_SHARE, courses.BLOOD_DECAY_DAY)
+    for name, share, decay in layers:
+        expected = share.value * np.exp(-1.0 / decay.value) * found["cavity"].volume_cc
+        assert found[name].volume_cc == pytest.approx(expected, rel=1e-4)
+
+
 def test_regions_lie_where_they_should():
     grid = box(1.5)
     course = make(3)
