@@ -136,9 +136,11 @@ def _outline(smooth: np.ndarray, step: float) -> tuple[np.ndarray, _Levels]:
 def _brain(sharp: np.ndarray, deep: np.ndarray, tissue: float, step: float) -> np.ndarray:
     """Return the brain with its sulci and ventricles: the thick part of brain-like signal, regrown and closed."""
     low, high = BRAIN_LEVELS
+    # Voxels that it fills in part widen what joins brain and neck.
+    neck = NECK_MM.value + step - 1.0
     like = (sharp > low.value * tissue) & (sharp < high.value * tissue) & (deep > SCALP_MM.value)
-    core = _largest(_depth(like, step) > NECK_MM.value)
-    parts = like & (_away(core, step) <= NECK_MM.value + 2.5)
+    core = _largest(_depth(like, step) > neck)
+    parts = like & (_away(core, step) <= neck + 2.5)
     brain = _filled(_closed(parts, SULCUS_MM.value, step) & (deep > SCALP_MM.value))
     if brain.sum() * step**3 < 1000 * _LEAST_BRAIN_CC:
         raise ValueError(f"no brain found in the head (less than {_LEAST_BRAIN_CC:.0f} cc): is the image T1-weighted?")
