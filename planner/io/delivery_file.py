@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from planner.treatment.constant import Frozen
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
-from planner.treatment.errors import InputError
+from planner.treatment.errors import InputError, in_words
 
 LEGEND = (
     "angles IEC 61217, deg; left_mm, right_mm: leaf tips along X in the isocentre plane, from the pair at -Y to the "
@@ -185,7 +185,7 @@ def read_model(path: Path, model: type[Model], missing: str) -> Model:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(path, where, first["msg"][0].lower() + first["msg"][1:]) from None
+        raise InputError(path, where, in_words(first)) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(path, "", f"cannot be read: {error}") from None
 

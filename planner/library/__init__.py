@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from planner.treatment.constant import Constant
-from planner.treatment.errors import InputError, unknown_name
+from planner.treatment.errors import InputError, in_words, unknown_name
 
 ROOT = Path(__file__).resolve().parent
 Model = TypeVar("Model", bound=BaseModel)
@@ -85,7 +85,7 @@ def parse(model: type[Model], data: dict[str, Any], source: Path | str) -> Model
     except ValidationError as error:
         first, *rest = error.errors(include_url=False)
         path = ".".join(str(part) for part in first["loc"])
-        problem = first["msg"][0].lower() + first["msg"][1:]
+        problem = in_words(first)
         if first["type"] == "extra_forbidden":
             problem = unknown_name("key", str(first["loc"][-1]), _keys_at(model, first["loc"][:-1]))
         more = f" (and {len(rest)} more problems)" if rest else ""

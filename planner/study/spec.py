@@ -69,6 +69,8 @@ class Comparing(Frozen):
         for name in endpoints:
             if not all(name.partition(".")):
                 raise ValueError(f"'{name}' is no endpoint: structure.metric is expected, like ptv.D98_gy")
+        if len(set(endpoints)) < len(endpoints):
+            raise ValueError("an endpoint is named twice: the correction would count it twice")
         return endpoints
 
 

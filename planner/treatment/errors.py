@@ -1,8 +1,9 @@
 """Errors that a user can act on. Each says what is wrong, where, and what was expected."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 class LacunaError(Exception):
@@ -48,3 +49,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     near = get_close_matches(name, names, n=1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"unknown {kind} '{name}'.{hint} Known: {', '.join(names)}"
+
+
+def in_words(error: Mapping[str, Any]) -> str:
+    """Return what is wrong according to one of pydantic's errors, as the end of a sentence."""
+    problem = error["msg"].removeprefix("Value error, ")
+    return problem[:1].lower() + problem[1:]
