@@ -76,7 +76,7 @@ class _File(Frozen):
     machine: str
     technique: str
     template: str
-    margin_mm: float
+    margin_mm: float = Field(ge=0, le=30)
     prescription: _Prescribed
     isocentre_mm: Triple
     beams: tuple[BeamData, ...] = Field(min_length=1)
