@@ -77,18 +77,20 @@ def _sampled(volume: Volume, grid: Grid, matrix: np.ndarray, *, cubic: bool) -> 
 
     Distances need cubic ones: linearly, convex surfaces would shrink.
     """
-    from scipy.ndimage import map_coordinates, spline_filter
+    from scipy.ndimage import affine_transform, spline_filter
 
-    spline = spline_filter(volume.data) if cubic else volume.data
     beyond = float(volume.data.max()) if volume.quantity == Quantity.DISTANCE else 0.0
-    x, y, z = grid.axes_mm()
-    plane = np.stack(np.broadcast_arrays(0.0, y[:, None], z[None, :]), axis=-1).reshape(-1, 3)
-    out = np.empty(grid.shape, np.float32)
-    for i, place in enumerate(x):
-        points = (plane + np.array([place, 0.0, 0.0])) @ matrix[:3, :3].T + matrix[:3, 3]
-        index = volume.grid.index_of(points).T
-        row = map_coordinates(spline, index, order=3 if cubic else 1, cval=beyond, prefilter=False)
-        out[i] = row.reshape(grid.shape[1:])
+    index = np.linalg.inv(volume.grid.affine) @ matrix @ grid.affine
+    out = affine_transform(
+        spline_filter(volume.data) if cubic else volume.data,
+        index[:3, :3],
+        index[:3, 3],
+        grid.shape,
+        output=np.dtype(np.float32),
+        order=3 if cubic else 1,
+        cval=beyond,
+        prefilter=False,
+    )
     return Volume(grid, out, volume.quantity)
 
 
