@@ -12,7 +12,7 @@ $(STAMP): pyproject.toml uv.lock
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "python3-venv is missing. Install it with: sudo apt-get install -y python3-venv"; exit 1; }
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
 	@echo "installing the locked environment into $(VENV)"
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv sync --locked --quiet
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv sync --locked --quiet --compile-bytecode
 	@touch $@
 
 study: $(STAMP)  ## compare three ways to time radiosurgery of a resection cavity

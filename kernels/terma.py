@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels._jit import njit
+from kernels._jit import njit, njit_fast
 from kernels.raytrace import fan_depth, seen_from
 
 
@@ -47,22 +47,29 @@ class ReleaseTable(NamedTuple):
 
 
 @njit
-def _integral(plane, u, v):
-    nu, nv = plane.integral.shape
-    x = min(max((u - plane.low[0]) / plane.size[0], 0.0), nu - 1.0)
-    y = min(max((v - plane.low[1]) / plane.size[1], 0.0), nv - 1.0)
-    i, j = min(int(x), nu - 2), min(int(y), nv - 2)
-    a, b = x - i, y - j
-    low = plane.integral[i, j] * (1.0 - b) + plane.integral[i, j + 1] * b
-    high = plane.integral[i + 1, j] * (1.0 - b) + plane.integral[i + 1, j + 1] * b
+def _node(at, low, size, nodes):
+    """Return the node below a coordinate and how far it is on the way to the next, 0 to 1, both held to the plane."""
+    x = min(max((at - low) / size, 0.0), nodes - 1.0)
+    i = min(int(x), nodes - 2)
+    return i, x - i
+
+
+@njit
+def _integral(integral, column, row):
+    (i, a), (j, b) = column, row
+    low = integral[i, j] * (1.0 - b) + integral[i, j + 1] * b
+    high = integral[i + 1, j] * (1.0 - b) + integral[i + 1, j + 1] * b
     return low * (1.0 - a) + high * a
 
 
 @njit
 def mean_fluence(plane, u, v, half_u, half_v):
     """Return the mean fluence over a rectangle about (u, v)."""
-    total = _integral(plane, u + half_u, v + half_v) - _integral(plane, u - half_u, v + half_v)
-    total += _integral(plane, u - half_u, v - half_v) - _integral(plane, u + half_u, v - half_v)
+    low, size, nodes = plane.low, plane.size, plane.integral.shape
+    left, right = _node(u - half_u, low[0], size[0], nodes[0]), _node(u + half_u, low[0], size[0], nodes[0])
+    below, above = _node(v - half_v, low[1], size[1], nodes[1]), _node(v + half_v, low[1], size[1], nodes[1])
+    total = _integral(plane.integral, right, above) - _integral(plane.integral, left, above)
+    total += _integral(plane.integral, left, below) - _integral(plane.integral, right, below)
     return total / (4.0 * half_u * half_v)
 
 
@@ -76,7 +83,7 @@ def _inside(value, slope, first, last):
     return first, min(last, max(int(np.ceil(-value / slope)) + 1, first))
 
 
-@njit
+@njit_fast
 def release(lattice, media, fan, depths, fluence, table, planes, energy, flight):
     """Add the energy that one beam releases, for the x planes ``planes[0]:planes[1]``.
 

@@ -2,14 +2,17 @@
 
 A chunk is a half-open range of rows, planes or beams. Its bounds depend only on the amount of work, never on the
 number of threads; results go to disjoint slices or to one partial result per chunk that the caller adds in order.
+Where a task is itself made of chunks, the outer ones are shared out and the inner ones run where they are called.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
+_here = threading.local()
 
 
 def thread_count() -> int:
@@ -34,8 +37,13 @@ def run_chunks(task: Callable[..., Result], arguments: Iterable[tuple]) -> list[
         One tuple of positional arguments a chunk.
     """
     jobs = list(arguments)
-    threads = min(thread_count(), len(jobs))
+    threads = 1 if getattr(_here, "in_pool", False) else min(thread_count(), len(jobs))
     if threads <= 1:
         return [task(*job) for job in jobs]
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=_mark) as pool:
         return list(pool.map(lambda job: task(*job), jobs))
+
+
+def _mark() -> None:
+    """Note that this thread belongs to a pool."""
+    _here.in_pool = True

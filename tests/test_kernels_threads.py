@@ -1,5 +1,7 @@
 """Chunks and threads: same bounds, same order, for any number of threads."""
 
+import threading
+
 import pytest
 
 from kernels.threads import chunks, run_chunks, thread_count
@@ -20,3 +22,13 @@ def test_results_keep_their_order(monkeypatch, threads):
 def test_an_error_in_a_chunk_reaches_the_caller():
     with pytest.raises(ZeroDivisionError):
         run_chunks(lambda a: 1 / a, [(1,), (0,)])
+
+
+def test_chunks_of_a_chunk_stay_in_its_thread(monkeypatch):
+    monkeypatch.setenv("LACUNA_THREADS", "3")
+
+    def outer(n):
+        return {threading.get_ident(), *run_chunks(lambda m: threading.get_ident(), [(m,) for m in range(4)])}
+
+    assert all(len(threads) == 1 for threads in run_chunks(outer, [(n,) for n in range(3)]))
+    assert threading.get_ident() not in run_chunks(lambda m: threading.get_ident(), [(m,) for m in range(4)])

@@ -6,8 +6,10 @@ import numpy as np
 
 from kernels.cone import Sources
 
-NEGLIGIBLE = 1e-7
-"""Share of the largest release below which a voxel's is rounding: a difference of integrated fluence, of any sign."""
+NEGLIGIBLE = 1e-4
+"""Share of the largest release below which a voxel's is left out: air outside of fields, the last tail of a penumbra.
+Of the voxels of arcs that is two in five, with 0.02 % of the energy; their dose changes by 0.02 % of the prescription
+at most. Below 1e-7 all is rounding: a difference of integrated fluence, of any sign."""
 
 
 @dataclass(frozen=True, eq=False)

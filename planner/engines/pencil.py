@@ -110,19 +110,18 @@ class PencilBeam:
         electrons = (density.grid.lattice, electron_density(density))
         table = amplitude_table(machine.spectrum.value)
         box = np.stack([points.min(axis=0), points.max(axis=0)]) if len(points) else np.zeros((2, 3))
-        planes, footprints = [], []
-        for beam in beams:
+
+        def seen(beam: Beam) -> tuple[Plane, np.ndarray]:
             view = beam_view(beam, machine, electrons, box, self.resolution)
-            parts = run_chunks(
-                lambda low, high, view=view: view.footprints(points[low:high], table), chunks(len(points), _POINTS)
-            )
+            parts = run_chunks(lambda low, high: view.footprints(points[low:high], table), chunks(len(points), _POINTS))
             footprint = np.concatenate(parts) if parts else np.zeros((0, FOOTPRINT), np.float32)
             footprint[in_air] = 0.0
-            planes.append(view.plane)
-            footprints.append(footprint)
+            return view.plane, footprint
+
+        planes, footprints = zip(*run_chunks(seen, [(beam,) for beam in beams]), strict=True) if beams else ((), ())
         ends = np.cumsum([0, *(beam.bixels.count for beam in beams)])
         slices = tuple(slice(int(a), int(b)) for a, b in pairwise(ends))
-        return PencilInfluence((len(points), int(ends[-1])), slices, tuple(planes), tuple(footprints))
+        return PencilInfluence((len(points), int(ends[-1])), slices, planes, footprints)
 
     def dose(
         self,

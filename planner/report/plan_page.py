@@ -4,6 +4,7 @@ import base64
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from phantoms.structure import Structure
@@ -59,8 +60,10 @@ def write_plan_page(folder: Path, shown: Shown) -> None:
     pictures = []
     for name, figure in _figures(shown).items():
         path = folder / PICTURES / f"{name}.png"
-        # No software name or date inside, so that equal pictures are equal files.
-        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+        figure.set_dpi(DPI)
+        # Drawn once (`savefig` draws a figure of constrained layout twice); no software name inside, so that equal
+        # pictures are equal files.
+        FigureCanvasAgg(figure).print_png(path, metadata={"Software": None})
         pictures.append((_CAPTIONS[name], base64.b64encode(path.read_bytes()).decode("ascii")))
     page = template("plan.html.j2").render(
         plan=shown.plan,
