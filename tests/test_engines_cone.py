@@ -124,6 +124,23 @@ def test_energy_is_conserved_in_a_mixed_volume(point):
         assert abs(balance.released - balance.deposited - balance.escaped) <= 1e-5 * balance.released
 
 
+def test_voxels_left_out_of_a_release_hold_next_to_nothing_of_the_energy(monkeypatch):
+    machine = load("machines", "truebeam-stx", Machine)
+    volume = water_box(160, 160, 4.0, 40.0)
+    volume.data[:, :8] = 0.0012
+    beams = [square(20, 60), square(20, 70)]
+
+    def released():
+        dose, balance = ENGINE.transport(volume, beams, [np.ones(1)] * 2, machine)
+        return dose, balance.released
+
+    dose, energy = released()
+    monkeypatch.setattr("planner.engines.cone_sources.NEGLIGIBLE", 1e-7)
+    whole, all_energy = released()
+    assert energy == pytest.approx(all_energy, rel=1e-3)
+    assert np.abs(dose - whole)[volume.data > 0.5].max() < 5e-4 * whole.max()
+
+
 def test_dose_is_linear_and_the_same_for_any_number_of_threads(point, monkeypatch):
     volume = water_box(60, 60, 4.0, 30.0)
     beams = [square(20, gantry, bixels=2) for gantry in (0, 70, 140)]
