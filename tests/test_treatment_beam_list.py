@@ -78,3 +78,32 @@ def test_a_field_beyond_the_machine_is_refused(stx):
     with pytest.raises(ValueError, match="60 leaf pairs, got 2"):
         short = Leaves(left_mm=(0, 0), right_mm=(1, 1))
         weighted_beam(OpenField(machine="truebeam-stx", isocentre_mm=ISO, leaves=short), stx)
+
+
+def test_the_whole_field_may_be_open_though_its_raster_ends_outside():
+    # 241 mm across the leaves is no multiple of the raster, and half of a leaf gap lies behind 200 mm.
+    for name in ("mridian", "truebeam-stx"):
+        machine = load("machines", name, Machine)
+        pairs, half = len(machine.leaf_width_mm.value), machine.max_field_mm.value[0] / 2
+        leaves = Leaves(left_mm=(-half,) * pairs, right_mm=(half,) * pairs)
+        made = weighted_beam(OpenField(machine=name, isocentre_mm=ISO, leaves=leaves), machine)
+        across = sum(machine.leaf_width_mm.value)
+        along = 2 * (half + machine.collimation.leaf_offset_mm.value)
+        assert made.weights.sum() * np.prod(made.beam.bixels.size_mm) == pytest.approx(along * across, rel=1e-9)
+
+
+def test_an_opening_that_reaches_too_far_is_refused(stx):
+    far = (0.0,) * 30 + (250.0,) + (0.0,) * 29
+    for opening in ({"radius_mm": 110.3}, {"leaves": Leaves(left_mm=(0.0,) * 60, right_mm=far)}):
+        with pytest.raises(ValueError, match="beyond the"):
+            weighted_beam(OpenField(machine="truebeam-stx", isocentre_mm=ISO, **opening), stx)
+
+
+def test_a_pair_open_by_the_last_printed_digit_is_closed():
+    machine = load("machines", "mridian", Machine)
+    left, right = np.zeros(58), np.full(58, 1e-6)
+    right[29] = 5.0
+    leaves = Leaves(left_mm=tuple(left), right_mm=tuple(right))
+    made = weighted_beam(OpenField(machine="mridian", isocentre_mm=ISO, leaves=leaves), machine)
+    low, high = (made.beam.bixels.edges_mm[1][n] for n in (0, -1))
+    assert (low, high) == (0.0, 4.25)

@@ -15,6 +15,9 @@ from planner.treatment.machine import Machine
 RASTER_MM = 0.25
 """Bixel side for openings that are no rectangle; a bixel cut by the edge carries the fraction that is open."""
 
+CLOSED_MM = 1e-3
+"""Leaf pairs that are open by no more than the last printed digits of their tips are closed."""
+
 _SUBDIVISIONS = 8
 
 
@@ -25,7 +28,7 @@ class Leaves(Frozen):
     ----------
     left_mm, right_mm : tuple of float
         Positions along X, in the isocentre plane, of the two leaf tips of each pair, from -Y to +Y: as many as the
-        machine has pairs. A pair with left >= right is closed.
+        machine has pairs. A pair is closed where they do not leave `CLOSED_MM` between them.
     jaw_y_mm : tuple of 2 float or None
         Opening of jaws along Y; None if they are out of the way.
     """
@@ -107,10 +110,10 @@ def weighted_beam(field: OpenField, machine: Machine) -> WeightedBeam:
     """
     if field.field_mm is not None:
         x, y = field.field_mm
+        _check_reach((x / 2, y / 2), machine)
         part, low, size = np.ones((1, 1)), (-x / 2, -y / 2), (x, y)
     else:
         low, size, part = _raster(field, machine)
-    _check_extent(low, size, part, machine)
     opened = part > 0
     if not opened.any():
         raise ValueError("leaves: nothing is open")
@@ -124,20 +127,17 @@ def weighted_beam(field: OpenField, machine: Machine) -> WeightedBeam:
     return WeightedBeam(beam, field.weight * weights)
 
 
-def _check_extent(low: tuple[float, float], size: tuple[float, float], part: np.ndarray, machine: Machine) -> None:
-    for axis, name in enumerate("XY"):
-        used = np.flatnonzero(part.any(axis=1 - axis))
-        if not len(used):
-            return
-        reach = max(-(low[axis] + size[axis] * used[0]), low[axis] + size[axis] * (used[-1] + 1))
-        limit = machine.max_field_mm.value[axis] / 2
-        if reach > limit + 1e-6:
-            raise ValueError(f"opening reaches {reach:g} mm along {name}, beyond the {limit:g} mm of {machine.name}")
+def _check_reach(reach_mm: tuple[float, float], machine: Machine) -> None:
+    """Refuse an opening that reaches farther from the axis along X or Y than the machine's largest field."""
+    for reach, size, name in zip(reach_mm, machine.max_field_mm.value, "XY", strict=True):
+        if reach > size / 2 + 1e-6:
+            raise ValueError(f"opening reaches {reach:g} mm along {name}, beyond the {size / 2:g} mm of {machine.name}")
 
 
 def _raster(field: OpenField, machine: Machine) -> tuple[tuple[float, float], tuple[float, float], np.ndarray]:
     """Return low edge, bixel size and open fraction of a raster over a circle or an MLC aperture."""
     if field.radius_mm is not None:
+        _check_reach((field.radius_mm, field.radius_mm), machine)
         half = np.ceil(field.radius_mm / RASTER_MM) * RASTER_MM
         count = round(2 * half / RASTER_MM)
         return (-half, -half), (RASTER_MM, RASTER_MM), _circle(field.radius_mm, half, count)
@@ -167,10 +167,12 @@ def _leaf_raster(leaves: Leaves, machine: Machine) -> tuple[tuple[float, float],
     strips = [
         (max(a, jaw[0]), min(b, jaw[1]), left - behind, right + behind)
         for (a, b), left, right in zip(pairwise(borders), leaves.left_mm, leaves.right_mm, strict=True)
-        if right > left and min(b, jaw[1]) > max(a, jaw[0])
+        if right - left > CLOSED_MM and min(b, jaw[1]) > max(a, jaw[0])
     ]
     if not strips:
         raise ValueError("leaves: nothing is open")
+    edges = np.abs(strips).max(axis=0)
+    _check_reach((float(edges[2:].max()) - behind, float(edges[:2].max())), machine)
     low = [RASTER_MM * np.floor(min(s[n] for s in strips) / RASTER_MM) for n in (2, 0)]
     high = [RASTER_MM * np.ceil(max(s[n] for s in strips) / RASTER_MM) for n in (3, 1)]
     nx, ny = (round((h - lo) / RASTER_MM) for lo, h in zip(low, high, strict=True))
