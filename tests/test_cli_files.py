@@ -256,6 +256,24 @@ def test_unexpected_errors_are_one_line_and_status_1(folder: Path, monkeypatch, 
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(28, "No space left on device"), "lacuna: reading or writing failed: No space left on device\n"),
+        (PermissionError(13, "Permission denied", "some.nii"), "lacuna: some.nii: Permission denied\n"),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_its_file(folder: Path, monkeypatch, capsys, error, told):
+    from planner.cli import measures
+
+    def refused(*_):
+        raise error
+
+    monkeypatch.setattr(measures, "dvh_of", refused)
+    status, out, err = lacuna(capsys, "dvh", folder / "dose.nii.gz", folder / "target.nii.gz")
+    assert (status, out, err) == (1, "", told)
+
+
 def test_interruption_is_status_130(folder: Path, monkeypatch, capsys):
     from planner.cli import measures
 

@@ -109,3 +109,19 @@ def test_pickles_in_views_are_refused(tmp_path):
 def test_no_study_is_one_clear_error(tmp_path):
     with pytest.raises(InputError, match=r"study\.json.*no such file"):
         store.case_folders(tmp_path)
+
+
+def test_a_store_that_cannot_be_written_is_one_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
+    occupied = tmp_path / "file"
+    occupied.touch()
+    with pytest.raises(InputError, match="cannot be written: Not a directory"):
+        store.open_study(occupied / "study")
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    store.open_study(tmp_path)
+    monkeypatch.setattr(store.json, "dumps", full)
+    with pytest.raises(OSError, match="No space left"):
+        store.write_json(tmp_path / "study.json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cases", "file"]

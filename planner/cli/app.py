@@ -73,6 +73,10 @@ def _status(arguments: list[str], debug: bool) -> int:
     except typer.Abort:
         typer.echo("interrupted", err=True)
         return INTERRUPTED
+    except OSError as error:
+        # A full disk, a missing right: what the system says of which file.
+        _tell(f"{error.filename or 'reading or writing failed'}: {error.strerror or error}", debug)
+        return FAILED
     except Exception as error:
         show, status = getattr(error, "show", None), getattr(error, "exit_code", None)
         if show is not None and status is not None:  # a usage error of the parser, which knows how to tell it

@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from planner.io.atomic import whole_file
 from planner.io.delivery_file import Treatment, read_deliveries, write_deliveries
 from planner.treatment.errors import InputError
 
@@ -91,8 +92,17 @@ def is_done(study: Path, case_id: str) -> bool:
 
 
 def open_study(study: Path) -> None:
-    """Make the folder of a study and remove what an interrupted run left half-written."""
-    (study / "cases").mkdir(parents=True, exist_ok=True)
+    """Make the folder of a study and remove what an interrupted run left half-written.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be made.
+    """
+    try:
+        (study / "cases").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(study, "", f"cannot be written: {error.strerror}") from None
     for leftover in (study / "cases").glob(".writing-*"):
         shutil.rmtree(leftover, ignore_errors=True)
 
@@ -132,10 +142,8 @@ def write_case(study: Path, result: CaseResult) -> Path:
 
 def write_json(file: Path, content: Any) -> None:
     """Write JSON beside the old file and replace it at once; NaN and infinity are refused."""
-    beside = file.with_name(f".{file.name}.writing")
-    _write_json(beside, content)
-    _flush(beside)
-    beside.replace(file)
+    with whole_file(file) as beside:
+        _write_json(beside, content)
 
 
 def _write_json(file: Path, content: Any) -> None:
@@ -243,10 +251,8 @@ def collect(study: Path, run: Mapping[str, Any]) -> pd.DataFrame:
     folders = case_folders(study)
     cases = {read_case(folder)["id"]: sha256_of(folder / "case.json") for folder in folders}
     records = read_tables(folders, "records")
-    beside = study / ".records.parquet.writing"
-    pq.write_table(pa.Table.from_pandas(records, schema=RECORDS, preserve_index=False), beside)
-    _flush(beside)
-    beside.replace(study / "records.parquet")
+    with whole_file(study / "records.parquet") as beside:
+        pq.write_table(pa.Table.from_pandas(records, schema=RECORDS, preserve_index=False), beside)
     files = {name: sha256_of(study / name) for name in ("study.json", "records.parquet")}
     write_json(study / "manifest.json", {**run, "cases": cases, "hashes": files})
     return records
