@@ -133,6 +133,15 @@ def test_the_check_passes_wherever_the_folder_is_moved(planned, tmp_path, capsys
     assert status == 0 and "passed" in out and "recomputed" not in out
 
 
+def test_an_organ_under_a_name_that_no_limit_knows_is_told(planned, tmp_path, capsys):
+    assert json.loads((planned / "metrics.json").read_text())["organs_without_limits"] == []
+    shutil.copytree(planned, tmp_path / "named")
+    organ = tmp_path / "named" / "structures" / "brainstem.nii.gz"
+    organ.rename(organ.with_name("brain_stem.nii.gz"))
+    status, out, _ = lacuna(capsys, "plan-check", tmp_path / "named", "--no-dose")
+    assert status == 0 and "not judged: no limit for this number of fractions knows an organ 'brain_stem'" in out
+
+
 def test_the_check_fails_where_a_limit_or_the_dose_does_not_hold(planned, tmp_path, capsys):
     spoilt = tmp_path / "spoilt"
     shutil.copytree(planned, spoilt)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 
-from planner.io.contours import coverage, filled, slabs
+from planner.io.contours import coverage, filled, skipped, slabs
 
 
 def ring(radius: float, centre: tuple[float, float], count: int = 200) -> np.ndarray:
@@ -89,3 +89,11 @@ def test_share_within_an_image() -> None:
     assert body.share_within((20, 20, 9)) == pytest.approx(0.5 + 0.5 * 8 / (np.pi * 16), abs=2e-3)
     assert body.share_within((20, 20, 1)) == pytest.approx(body.share_within((20, 20, 9)) / 2)
     assert body.share_within((20, 3, 9)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("places", "planes"),
+    [([3, 4, 5], 0), ([3], 0), ([3, 5, 7], 0), ([3, 4, 6, 7], 1), ([0, 1, 6, 7, 9], 5), ([1.4, 2.4, 4.4], 1)],
+)
+def test_planes_that_nothing_was_drawn_on_are_counted(places: list[float], planes: int) -> None:
+    assert skipped(places) == planes

@@ -114,7 +114,7 @@ def test_names_are_mapped_and_others_are_left_out(series: Path, tmp_path: Path) 
     data = structure_set({"GTV_Smith": ball, "brain-stem": ball, "OpticNrv_L": ball, "secret": ball, "ptv": []})
     found = read(series, tmp_path, data)
     assert set(found.structures) == {"brainstem", "optic_nerve_left"}
-    assert found.facts == {"regions": 5, "read": 2, "left_out": 3, "share_on_image": {}}
+    assert found.facts == {"regions": 5, "read": 2, "left_out": 3, "share_on_image": {}, "planes_skipped": {}}
     named = read(series, tmp_path, data, {"gtv smith": "cavity"})
     assert set(named.structures) == {"cavity", "brainstem", "optic_nerve_left"}
 
@@ -123,6 +123,13 @@ def test_contours_beyond_the_images_are_cut_off_and_told(series: Path, tmp_path:
     edge = np.array([LOW[0] - SPACING[0] / 2, 0.0, 36.0])
     found = read(series, tmp_path, structure_set({"body": sphere(8.0, edge)}))
     assert found.facts["share_on_image"]["external"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_slice_without_a_contour_between_others_stays_empty_and_is_told(series: Path, tmp_path: Path) -> None:
+    ball = sphere(9.0)
+    found = read(series, tmp_path, structure_set({"cavity": ball[:4] + ball[5:]}))
+    assert found.facts["planes_skipped"] == {"cavity": 1}
+    assert only(found).volume_cc < 0.9 * 4 / 3 * np.pi * 9.0**3 / 1000
 
 
 def test_points_and_lines_enclose_nothing(series: Path, tmp_path: Path) -> None:

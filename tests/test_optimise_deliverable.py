@@ -56,7 +56,13 @@ def request(name="ncvmat", machine="truebeam-stx", **changes):
     return PlanRequest(**(fields | changes))
 
 
-CASES = [("ncvmat", "truebeam-stx"), ("dca", "truebeam-stx"), ("conformal", "brainlab-m3"), ("imrt", "elekta-unity"), ("imrt", "mridian")]
+CASES = [
+    ("ncvmat", "truebeam-stx"),
+    ("dca", "truebeam-stx"),
+    ("conformal", "brainlab-m3"),
+    ("imrt", "elekta-unity"),
+    ("imrt", "mridian"),
+]
 
 
 @cache

@@ -67,10 +67,7 @@ def _status(arguments: list[str], debug: bool) -> int:
     except LacunaError as error:
         _tell(str(error), debug)
         return error.exit_status
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        return INTERRUPTED
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         return INTERRUPTED
     except OSError as error:

@@ -88,6 +88,8 @@ def _about_day(entry: dict[str, Any]) -> str:
         told += f"; {set_['read']} of {set_['regions']} regions known by name"
         cut = ", ".join(f"{name} {100 * share:.1f} %" for name, share in set_["share_on_image"].items())
         told += f"; only partly on the images: {cut}" if cut else ""
+        gaps = ", ".join(f"{name} {count}" for name, count in set_["planes_skipped"].items())
+        told += f"; empty on planes without a contour between others: {gaps}" if gaps else ""
     return told
 
 

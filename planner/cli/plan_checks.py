@@ -70,6 +70,7 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
         "machine": machine.name,
         "technique": plan.delivery.technique,
         "violations": told["violations"],
+        "organs_without_limits": told["organs_without_limits"],
         "delivery": told["delivery"],
     }
     if request.robust:
@@ -100,6 +101,8 @@ def show(found: Mapping[str, Any]) -> None:
             typer.echo(f"violated ({title}): {row['text']}")
     for row in violations["optimal_only"]:
         typer.echo(f"not reached (optimal organ limit): {row['text']}")
+    for organ in found["organs_without_limits"]:
+        typer.echo(f"not judged: no limit for this number of fractions knows an organ '{organ}'")
     if "dose" in found:
         dose = found["dose"]
         typer.echo(

@@ -154,6 +154,7 @@ def figures(quality: PlanQuality, dose_gy: float, fractions: int) -> dict[str, A
             "clinical": [_listed(v) for v in quality.clinical],
             "optimal_only": [_listed(v) for v in quality.wished],
         },
+        "organs_without_limits": list(quality.unlimited),
     }
     if quality.robustness is not None:
         found["robustness"] = robust_figures(quality)
@@ -213,6 +214,7 @@ def _told(quality: PlanQuality) -> dict[str, Any]:
         "worst_V100_percent": moved.worst.v100_percent,
         "machine_violations": len(quality.machine),
         "clinical_violations": len(quality.clinical),
+        "organs_without_limits": ", ".join(quality.unlimited) or "none",
         "units": _UNITS,
     }
 

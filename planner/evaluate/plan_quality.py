@@ -18,6 +18,7 @@ from planner.evaluate.dvh import Histograms
 from planner.evaluate.metrics import Metric, case_metrics, limits_for
 from planner.evaluate.robustness import Robustness, robustness
 from planner.treatment.delivery import Delivery
+from planner.treatment.limits import Limits
 from planner.treatment.machine import Machine
 from planner.treatment.objective import ObjectiveTemplate
 from planner.treatment.prescription import Prescription
@@ -50,6 +51,8 @@ class PlanQuality:
         Of the GTV; None if not asked for.
     machine, clinical, wished : tuple of Violation
         Violated limits of the machine, mandatory ones of organs and of the template, optimal ones of organs.
+    unlimited : tuple of str
+        Organs that no limit knows by their name for this number of fractions.
     """
 
     metrics: tuple[Metric, ...]
@@ -59,6 +62,7 @@ class PlanQuality:
     machine: tuple[Violation, ...]
     clinical: tuple[Violation, ...]
     wished: tuple[Violation, ...]
+    unlimited: tuple[str, ...]
 
     def value(self, structure: str, name: str) -> float:
         """Return a metric.
@@ -162,4 +166,10 @@ def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> P
         machine=violated,
         clinical=tuple(clinical),
         wished=tuple(clinical_violations(metrics, limits, "optimal") if limits else ()),
+        unlimited=_unlimited(plan.structures, limits),
     )
+
+
+def _unlimited(structures: Mapping[str, Structure], limits: Limits | None) -> tuple[str, ...]:
+    known = {"external"}.union(*(limit.structures for limit in limits.limits)) if limits else {"external"}
+    return tuple(sorted(set(structures) - known))

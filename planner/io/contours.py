@@ -57,11 +57,22 @@ def slabs(places: Sequence[float]) -> np.ndarray:
         Third index of the planes, growing.
     """
     at = np.asarray(places, float)
-    gaps = np.diff(at)
-    usual = float(gaps.min()) if len(gaps) and gaps.min() <= _WIDEST_SLICES else 1.0
+    gaps, usual = np.diff(at), _usual_gap(at)
     half = np.where(gaps > _APART * usual, usual, gaps) / 2
     ends = np.array([usual / 2])
     return np.stack([at - np.concatenate([ends, half]), at + np.concatenate([half, ends])], axis=1)
+
+
+def skipped(places: Sequence[float]) -> int:
+    """Return how many planes have no contour although planes on both sides have one: the body is empty there."""
+    at = np.asarray(places, float)
+    gaps, usual = np.diff(at), _usual_gap(at)
+    return int(np.sum(np.round(gaps[gaps > _APART * usual] / usual) - 1))
+
+
+def _usual_gap(at: np.ndarray) -> float:
+    gaps = np.diff(at)
+    return float(gaps.min()) if len(gaps) and gaps.min() <= _WIDEST_SLICES else 1.0
 
 
 def filled(planes: Mapping[float, Sequence[np.ndarray]]) -> Filled:

@@ -14,7 +14,7 @@ import numpy as np
 
 from phantoms.structure import Structure
 from planner import library
-from planner.io.contours import box_of, filled
+from planner.io.contours import box_of, filled, skipped
 from planner.io.dicom import Series
 from planner.io.dicom_file import code, guarded, read_header, tag
 from planner.io.orient import check_size, occupied, on_patient_axes
@@ -54,7 +54,8 @@ class StructureSet:
     structures : mapping of str to Structure
         On axis-aligned windows; on the voxels of the image where that is axis-aligned.
     facts : mapping
-        Numbers for the record: regions read and left out, part of each that lies on the image if not all of it.
+        Numbers for the record: regions read and left out, part of each that lies on the image if not all of it, planes
+        without a contour between others of a region.
     """
 
     structures: Mapping[str, Structure]
@@ -129,18 +130,22 @@ def read_structure_set(path: Path, header: Any, series: Series, given: Mapping[s
     named = _named(path, header, given)
     _check_frames(path, header, named, series)
     contours = _contours(path, header, set(named))
-    structures, partial = {}, {}
+    structures, partial, gaps = {}, {}, {}
     for number, name in named.items():
         if contours.get(number):
-            structures[name], share = _structure(path, name, contours[number], series)
+            planes = _planes(path, name, contours[number], series)
+            structures[name], share = _structure(path, name, planes, series)
             if share < 0.9995:
                 partial[name] = round(share, 4)
+            if missing := skipped(sorted(planes)):
+                gaps[name] = missing
     listed = len(_sequence(path, header, "StructureSetROISequence"))
     facts = {
         "regions": listed,
         "read": len(structures),
         "left_out": listed - len(structures),
         "share_on_image": partial,
+        "planes_skipped": gaps,
     }
     return StructureSet(structures, facts)
 
@@ -210,19 +215,27 @@ def _coordinates(path: Path, contour: Any) -> np.ndarray:
     return values.reshape(-1, 3)
 
 
-def _structure(path: Path, name: str, contours: Sequence[np.ndarray], series: Series) -> tuple[Structure, float]:
-    """Return a structure and the part of it that lies on the image."""
-    where = tag("ContourData")
-    affine, shape = series.affine, series.shape
-    inverse = np.linalg.inv(affine)
+def _planes(path: Path, name: str, contours: Sequence[np.ndarray], series: Series) -> dict[float, list[np.ndarray]]:
+    """Return the contours of a region in the index of the image, by the third index of their plane."""
+    inverse = np.linalg.inv(series.affine)
     planes: dict[float, list[np.ndarray]] = {}
     for points in contours:
         index = points @ inverse[:3, :3].T + inverse[:3, 3]
         if np.ptp(index[:, 2]) > _FLAT:
-            raise InputError(path, where, f"a contour of '{name}' does not lie in one slice of the images")
+            problem = f"a contour of '{name}' does not lie in one slice of the images"
+            raise InputError(path, tag("ContourData"), problem)
         place = float(index[:, 2].mean())
         near = next((p for p in planes if abs(p - place) < _SAME), place)
         planes.setdefault(near, []).append(index[:, :2])
+    return planes
+
+
+def _structure(
+    path: Path, name: str, planes: Mapping[float, Sequence[np.ndarray]], series: Series
+) -> tuple[Structure, float]:
+    """Return a structure and the part of it that lies on the image."""
+    where = tag("ContourData")
+    affine, shape = series.affine, series.shape
     low, high = box_of(planes)
     if (np.abs(np.concatenate([low, high])) > 10 * max(shape)).any():
         raise InputError(path, where, f"'{name}' reaches implausibly far from the images")
