@@ -91,14 +91,13 @@ def test_a_plan_leaves_all_that_it_promises(planned, files):
 
 def test_small_targets_have_a_finer_dose_grid_where_none_is_asked_for(files, tmp_path):
     write_structure(tmp_path / "small.nii.gz", ball("t", Role.TARGET, FINE, CENTRE_MM, 8.0))
-    for target, fine, given, expected in (
-        (tmp_path / "small.nii.gz", True, None, 1.5),
-        (tmp_path / "small.nii.gz", True, 3.0, 3.0),
-        (tmp_path / "small.nii.gz", False, None, 2.0),
-        (files / "target.nii.gz", True, None, 2.0),
+    for target, given, expected in (
+        (tmp_path / "small.nii.gz", None, 1.5),
+        (tmp_path / "small.nii.gz", 3.0, 3.0),
+        (files / "target.nii.gz", None, 2.0),
     ):
         inputs = PlanInputs(files / "density.nii.gz", target, grid_mm=given, brain=files / "brain.nii.gz")
-        assert read_case(inputs, 0.1, fine=fine).density.grid.spacing_mm == (expected,) * 3
+        assert read_case(inputs, 0.1).density.grid.spacing_mm == (expected,) * 3
 
 
 def test_its_metrics_are_those_of_its_dose(planned, capsys):

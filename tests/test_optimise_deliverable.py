@@ -9,10 +9,12 @@ from oracles_delivery import as_it_turns, violations
 from oracles_planning import ball, constant, water_head
 
 from planner import library
+from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.pencil import PencilBeam
 from planner.evaluate.metrics import target_metrics
 from planner.optimise import deliverable
 from planner.optimise.apertures import leaf_borders_mm
+from planner.optimise.correction import drifted
 from planner.optimise.deliverable import ApertureEffort, make_deliverable
 from planner.optimise.planning import Effort, PlanRequest, make_plan
 from planner.optimise.sampling import Budget
@@ -224,3 +226,13 @@ def test_a_plan_is_no_hotter_than_its_template_allows(name, monkeypatch):
         largest.append(values["hi_rtog"])
         allowed = 0.985 * largest[0]
     assert largest[1] <= allowed
+
+
+def test_the_fast_engine_sees_beams_where_the_field_moves_their_dose():
+    wanted = request("imrt", "elekta-unity", ignore_field=False, effort=Effort(corrections=1, budget=BUDGET))
+    found = deliverable._prepared(wanted, ENGINE, MonteCarlo())
+    weights = np.ones(found.influence.shape[1])
+    for beams, same in ((drifted(found.beams, wanted.machine), True), (found.beams, False)):
+        points = found.samples.points_mm
+        seen = ENGINE.influence(wanted.density, beams, wanted.machine, points, ignore_field=True)
+        assert np.array_equal(seen.forward(weights), found.influence.forward(weights)) == same

@@ -45,8 +45,8 @@ class PlanInputs:
     margin_mm : float
         From the target to the PTV.
     grid_mm : float or None
-        Spacing of the dose grid; None: that of the density if it is about 2 mm, else 2 mm. Small targets may have
-        a finer one, see `read_case`.
+        Spacing of the dose grid; None: 1.5 mm for targets below 3 cc, else that of the density if it is about 2 mm,
+        else 2 mm.
     """
 
     density: Path
@@ -104,7 +104,7 @@ def named_organs(given: list[str]) -> dict[str, Path]:
     return found
 
 
-def read_case(inputs: PlanInputs, thinnest_g_cm3: float, *, fine: bool = False) -> PlanCase:
+def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
     """Return the case of files.
 
     Parameters
@@ -112,8 +112,6 @@ def read_case(inputs: PlanInputs, thinnest_g_cm3: float, *, fine: bool = False) 
     inputs : PlanInputs
     thinnest_g_cm3 : float
         The body counts as at least as dense as this.
-    fine : bool
-        Whether small targets get a finer dose grid where none is asked for.
 
     Raises
     ------
@@ -144,7 +142,7 @@ def read_case(inputs: PlanInputs, thinnest_g_cm3: float, *, fine: bool = False) 
     if inputs.external is not None:
         paths["external"] = inputs.external
     spacing = inputs.grid_mm
-    if fine and spacing is None and ptv.volume_cc < SMALL_TARGET_CC:
+    if spacing is None and ptv.volume_cc < SMALL_TARGET_CC:
         spacing = SMALL_TARGET_GRID_MM
     return PlanCase(
         density=_on_dose_grid(density, structures["external"], spacing, thinnest_g_cm3),

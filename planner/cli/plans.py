@@ -105,7 +105,7 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
     names = _resolved(wanted)
     # Only a reference engine gives dose in thin air.
     reference = Capability.REFERENCE in names.engine.can
-    case = read_case(inputs, 0.0 if reference else THINNEST_IN_BODY, fine=not reference)
+    case = read_case(inputs, 0.0 if reference else THINNEST_IN_BODY)
     with _progress(f"{wanted.technique} on {wanted.machine}") as tell:
         plan, delivery = make_deliverable(
             _request(case, names, wanted.robust), names.engine, tell, fast=names.fast, corrector=names.corrector

@@ -14,7 +14,7 @@ from planner.optimise.aperture_search import Outline, Search, search
 from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2, leaf_borders_mm
 from planner.optimise.conformal import conformal_apertures
 from planner.optimise.control_points import delivery_of, fine_beams, motion_of, passage_of, shaping_of
-from planner.optimise.correction import Corrected
+from planner.optimise.correction import Corrected, drifted
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
 from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, mu_bounds, scaled_mu
 from planner.optimise.objectives import Objective
@@ -191,7 +191,8 @@ def _prepared(request: PlanRequest, fast: Engine, accurate: Engine) -> _Case:
     samples = samples_of(request)
     corrected = accurate is not fast and request.effort.corrections > 0
     ignore = request.ignore_field or corrected
-    influence = fast.influence(request.density, beams, request.machine, samples.points_mm, ignore_field=ignore)
+    seen = drifted(beams, request.machine) if corrected and not request.ignore_field else beams
+    influence = fast.influence(request.density, seen, request.machine, samples.points_mm, ignore_field=ignore)
     goal = objective_for(request, samples, request.effort.stages[-1][0])
     motion = motion_of(beams, request)
     return _Case(request, shaping, beams, motion, samples, influence, goal, accurate if corrected else None)

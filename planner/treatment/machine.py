@@ -171,6 +171,8 @@ class Machine(Frozen):
         Whether the beam has a flattening filter.
     magnetic_field_t : Constant
         Field vector in patient LPS (head-first supine), tesla.
+    field_drift_mm_t : Constant or None
+        How far each tesla moves the dose of a beam at right angles to the field, sideways; None: not at all.
     source : Source
     extra_focal : ExtraFocal or None
         None: no photon is scattered in the head.
@@ -205,6 +207,7 @@ class Machine(Frozen):
     nominal_mv: Constant[float]
     flattened: Constant[bool]
     magnetic_field_t: Constant[tuple[float, float, float]]
+    field_drift_mm_t: Constant[float] | None = None
     source: Source
     extra_focal: ExtraFocal | None = None
     radial_fluence: Constant[RadialTable] | None = None
