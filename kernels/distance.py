@@ -297,6 +297,12 @@ def patch_distance(patch, px, py, pz):
         return _edge_distance(patch[NORMALS:], px, py, pz)
     if patch[KIND] == 2.0:
         return _corner_distance(patch[NORMALS:], px, py, pz)
+    if patch[KIND] == -1.0:
+        d, x, y, z = _edge_distance(patch[NORMALS:], px, py, pz)
+        return -d, x, y, z
+    if patch[KIND] == -2.0:
+        d, x, y, z = _corner_distance(patch[NORMALS:], px, py, pz)
+        return -d, x, y, z
     if patch[1] == 0.0 and patch[2] == 0.0 and patch[3] == 0.0:
         return math.sqrt(px * px + py * py + pz * pz) + patch[0], 0.0, 0.0, 0.0
     return _smooth_distance(patch, px, py, pz)

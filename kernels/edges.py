@@ -26,8 +26,9 @@ CURVED = 0.2
 NEAR = 2
 # Voxels to either side of the surface that a column may have.
 REACH = 3
-# Planes whose normals have a larger dot product are the same one; with a smaller, the two faces of a sheet.
-ALIKE, OPPOSED = 0.4, -0.95
+# Planes whose normals have a larger dot product are the same one, at an edge and at a crease (there, planes come only
+# from patches that tell the fractions best); with a smaller, they are the two faces of a sheet.
+ALIKE, CREASED, OPPOSED = 0.4, 0.85, -0.95
 # Planes that have come closer than this by refinement make no corner: they are one curved surface.
 BLUNT = 0.6
 # A plane tells a fraction so well, and must tell so many in the block of `NEAR` voxels around.
@@ -47,6 +48,9 @@ TELLS, BETTER, CORNER = 0.03, 0.7, 0.5
 TRIED = 0.005
 # How far from the voxel's centre the edge and the corner of its wedge may lie, voxels.
 WITHIN, ENDS = 1.0, 2.0
+# An edge farther than this from the voxel's centre (voxels) lies outside. If a wedge, which is flat, strays there from
+# its faces by more than this (shortest edges), one that misses less than a share of the voxel's fraction is its own.
+BESIDE, BENT, SHARE = 0.6, 0.03, 0.1
 
 
 class Bench(NamedTuple):
@@ -54,6 +58,8 @@ class Bench(NamedTuple):
 
     Attributes
     ----------
+    alike : float
+        Planes whose normals have a larger dot product are the same one.
     found, some : ndarray (3, 10)
         Planes (d, n, K) around a voxel, and those of them on trial.
     trial : ndarray (PATCH,)
@@ -66,6 +72,7 @@ class Bench(NamedTuple):
         See ``kernels.plane.bulge``.
     """
 
+    alike: float
     found: np.ndarray
     some: np.ndarray
     trial: np.ndarray
@@ -79,9 +86,10 @@ class Bench(NamedTuple):
 
 
 @njit
-def _bench():
+def _bench(alike):
     size = 12
     return Bench(
+        alike,
         np.empty((3, 10)),
         np.empty((3, 10)),
         np.empty(PATCH),
@@ -282,12 +290,13 @@ def _turn(plane, out):
 
 
 @njit_bare
-def _gather(own, cells, planes, h, n, found):
-    """Write to `found` (3, 10) up to three distinct planes (d, n, K) through or beside a voxel; return how many.
+def _gather(own, cells, planes, h, n, bench):
+    """Write to `bench.found` up to three distinct planes (d, n, K) through or beside a voxel; return how many.
 
     Of planes that are nearly the same, the one counts that tells the most occupied fractions.
     """
     i, j, k = cells[n, 0], cells[n, 1], cells[n, 2]
+    found, alike = bench.found, bench.alike
     for count in range(3):
         most = 0.0
         for a in range(max(i - FAR, 0), min(i + FAR + 1, own.shape[0])):
@@ -306,7 +315,7 @@ def _gather(own, cells, planes, h, n, found):
                         new = abs(d) <= 5.0 * extent
                         for q in range(count):
                             dot = nx * found[q, 1] + ny * found[q, 2] + nz * found[q, 3]
-                            new = new and OPPOSED < dot < ALIKE
+                            new = new and OPPOSED < dot < alike
                         if new:
                             most = p[0] - FADE * ring
                             found[count, 0], found[count, 1], found[count, 2], found[count, 3] = d, nx, ny, nz
@@ -492,9 +501,9 @@ def as_wedge(planes, count, apex, v, h, patch):
 
 
 @njit_bare
-def _as_plane(planes, count, v, h, bench):
+def _as_plane(planes, count, v, limit, h, bench):
     """Write to `bench.trial` the one of the planes of a wedge that is a voxel's own, if one tells its fraction."""
-    best, trial = AGREES, bench.trial
+    best, trial = min(limit, AGREES), bench.trial
     for p in range(count):
         plane = planes[p]
         lift = bulge(plane[0], plane[1], plane[2], plane[3], plane[4:], h, bench.points)
@@ -509,7 +518,7 @@ def _as_plane(planes, count, v, h, bench):
                 trial[r] = 0.0
             for r in range(3):
                 trial[OFFSET + r] = trial[SITE + r] = -trial[0] * trial[1 + r]
-    return best < AGREES
+    return best < min(limit, AGREES)
 
 
 @njit_bare
@@ -521,6 +530,15 @@ def _is_corner(planes):
         if dot > BLUNT:
             return False
     return True
+
+
+@njit_bare
+def _is_bent(planes, count, apex, h):
+    """Return whether planes meet outside of the voxel, and stray there from where they would be if they were flat."""
+    most = 0.0
+    for p in range(count):
+        most = max(most, abs(quadratic(planes[p, 4:], apex[0], apex[1], apex[2])))
+    return most > BENT * min(h[0], h[1], h[2]) and not _is_near(apex[0], apex[1], apex[2], h, BESIDE)
 
 
 @njit_bare
@@ -549,22 +567,28 @@ def _wedge(f, cell, h, limit, count, bench, patch):
         _meet(some, used, bench)
         v = f[cell[0], cell[1], cell[2]]
         near = _is_near(apex[0], apex[1], apex[2], h, reach)
-        if (near and as_wedge(some, used, apex, v, h, bench.trial)) or _as_plane(some, used, v, h, bench):
+        # A wedge is flat across: beside an edge of curved faces the voxel's own face tells more.
+        done = _is_bent(some, used, apex, h) and _as_plane(some, used, v, SHARE * v, h, bench)
+        done = done or (near and as_wedge(some, used, apex, v, h, bench.trial))
+        if done or _as_plane(some, used, v, AGREES, h, bench):
             limit = misfit
             for r in range(PATCH):
                 patch[r] = bench.trial[r]
 
 
 @njit
-def find_edges(f, own, h, cells, planes, misfit, rows, patches):
-    """Turn patches that miss the fractions around into wedges of two or three planes, where these tell them."""
-    _find_edges(f, own, h, cells, planes, misfit, rows, _bench(), patches)
+def find_edges(f, own, h, cells, planes, misfit, alike, rows, patches):
+    """Turn patches that miss the fractions around into wedges of two or three planes, where these tell them.
+
+    Planes whose normals have a larger dot product than `alike` are the same one.
+    """
+    _find_edges(f, own, h, cells, planes, misfit, rows, _bench(alike), patches)
 
 
 @njit_bare
 def _find_edges(f, own, h, cells, planes, misfit, rows, bench, patches):
     for n in range(rows[0], rows[1]):
         if misfit[n] > TRIED:
-            count = _gather(own, cells, planes, h, n, bench.found)
+            count = _gather(own, cells, planes, h, n, bench)
             if count > 1:
                 _wedge(f, cells[n], h, min(TELLS, BETTER * misfit[n]), count, bench, patches[n])

@@ -50,7 +50,7 @@ def _inherit(f, own, h, cells, beside, rows, lent, patches, lost):
         for m in range(27):
             a, b, c = m // 9 - 1, m // 3 % 3 - 1, m % 3 - 1
             q = own[i + a, j + b, k + c]
-            if q < 0 or patches[q, KIND] == 0.0 or f[i + a, j + b, k + c] < SLIVER:
+            if q < 0 or patches[q, KIND] <= 0.0 or f[i + a, j + b, k + c] < SLIVER:
                 continue
             w = patches[q]
             count = int(w[KIND]) + 1

@@ -15,9 +15,9 @@ from kernels.plane import LINES, bulge, distance_of_fraction
 
 # Columns of a patch: d, n (3), K (6): the model of ``kernels.plane`` about the voxel's centre; then the point where the
 # patch begins (for a wedge, on its edge, perhaps outside the voxel), relative to the centre (3), the kind (0 smooth,
-# 1 edge, 2 corner), and the normals of the three planes that meet at the point where a corner begins (9); for an edge
-# two normals (6) and the curvatures of their surfaces along it (2);
-# last a point of the surface in the voxel, relative to the centre (3).
+# 1 edge, 2 corner, -1 and -2 those of what lies around the body: creases), and the normals of the three planes that
+# meet at the point where a corner begins (9); for an edge two normals (6) and the curvatures of their surfaces along it
+# (2); last a point of the surface in the voxel, relative to the centre (3).
 PATCH = 26
 OFFSET, KIND, NORMALS, SITE = 10, 13, 14, 23
 # Occupancies closer than this to 0 or 1 count as empty or full: one step of an eight-bit mask.

@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels.coverage import count_level, fraction_inside, sample_level
 from kernels.distance import BESIDE, Frame, Sites, measure, place, seed, sweep
-from kernels.edges import FAR, NEAR, PLANE, SOURCES, TRIED, find_edges, fit_planes, mark
+from kernels.edges import ALIKE, CREASED, FAR, NEAR, PLANE, SOURCES, TRIED, find_edges, fit_planes, mark
 from kernels.quadric import refine
 from kernels.ridges import fraction_by_ridges, settle
 from kernels.slivers import inherit
@@ -137,17 +137,24 @@ def surface_of(structure: Structure, edges: bool = True) -> Surface:
     return Surface(grid, f, own, cells, patches, tips)
 
 
+def _is_hollow(patches: np.ndarray) -> np.ndarray:
+    """Return which patches (n,) are bent inwards along some direction: their mean or Gaussian curvature is negative."""
+    k0, k1, k2, k3, k4, k5 = patches[:, 4:10].T
+    gauss = k0 * k1 + k0 * k2 + k1 * k2 - k3**2 - k4**2 - k5**2
+    return np.asarray((k0 + k1 + k2 < 0.0) | (gauss < 0.0))
+
+
 def _sharpen(
     f: np.ndarray, own: np.ndarray, h: tuple[float, float, float], cells: np.ndarray, patches: np.ndarray
 ) -> np.ndarray:
-    """Restore, in `patches`, the edges and corners that smoothing rounded; return the tips (n, 3)."""
+    """Restore, in `patches`, edges, corners and creases that smoothing rounded; return the tips (n, 3)."""
     rows, count = chunks(len(cells), 512), len(cells)
     curved, zone = np.zeros(count, bool), np.zeros(count, bool)
     run_chunks(lambda lo, hi: mark(patches, h, (lo, hi), curved), rows)
     if not curved.any():
         return np.empty((0, 3))
     spread(own, cells, curved, NEAR, zone)
-    misfit, planes = np.empty(count), np.empty((count, SOURCES, PLANE))
+    misfit, planes = np.empty(count), np.zeros((count, SOURCES, PLANE))
     run_chunks(lambda lo, hi: refine(f, cells, patches, h, zone, (lo, hi), misfit), rows)
     near = np.zeros(count, bool)
     spread(own, cells, misfit > TRIED, FAR, near)
@@ -156,7 +163,21 @@ def _sharpen(
         return np.empty((0, 3))
     wanted = np.where(near, misfit, np.inf)
     run_chunks(lambda lo, hi: fit_planes(f, own, h, cells, patches, wanted, (lo, hi), planes), rows)
-    run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, misfit, (lo, hi), patches), rows)
+    hollow = _is_hollow(patches)
+    run_chunks(lambda lo, hi: find_edges(f, own, h, cells, planes, misfit, ALIKE, (lo, hi), patches), rows)
+    folded = np.zeros(count, bool)
+    spread(own, cells, patches[:, KIND] > 0.0, NEAR, folded)
+    hollow &= ~folded & (misfit > TRIED)
+    if hollow.any():
+        # A crease is an edge of what lies around the body.
+        turned, around = planes.copy(), 1.0 - f
+        turned[:, :, 1:] *= -1.0
+        turned[misfit > TRIED, -1, 0] = 0.0
+        patches[hollow, :10] *= -1.0
+        wanted = np.where(hollow, misfit, 0.0)
+        run_chunks(lambda lo, hi: find_edges(around, own, h, cells, turned, wanted, CREASED, (lo, hi), patches), rows)
+        patches[hollow, :10] *= -1.0
+        patches[hollow, KIND] *= -1.0
     beside = np.zeros(count, bool)
     spread(own, cells, patches[:, KIND] > 0.0, FAR, beside)
     beside &= zone
@@ -233,7 +254,7 @@ def transform(surface: Surface, reach_mm: float, around_mm: float, split: Split 
     points, origins = np.empty((len(cells), 3)), np.empty((len(cells), 3))
     seed(cells, surface.patches, h, points, origins)
     sharp = np.zeros(len(cells), bool)
-    spread(own, cells, surface.patches[:, KIND] > 0.0, BESIDE, sharp)
+    spread(own, cells, surface.patches[:, KIND] != 0.0, BESIDE, sharp)
     sites = Sites(cells, surface.patches, points, origins, sharp)
     fine, frame = _lattice(surface, around_mm, split)
     reach = reach_mm + _BEYOND * max(h)

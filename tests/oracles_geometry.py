@@ -35,6 +35,27 @@ def torus(big: float, small: float) -> Shape:
     )
 
 
+def overlapping(r: float, half: float) -> Shape:
+    """Two balls whose centres are 2 `half` apart; the volume holds while they overlap, as they do however they grow."""
+
+    def volume(m):
+        cap = np.pi * (r + m - half) ** 2 * (2 * (r + m) + half) / 3
+        return 2 * (4 / 3 * np.pi * (r + m) ** 3 - cap)
+
+    def sign(p):
+        return np.hypot(np.hypot(p[..., 0], p[..., 1]), np.abs(p[..., 2]) - half) - r
+
+    return Shape(sign, volume, r + half)
+
+
+def hemisphere(r: float) -> Shape:
+    def volume(m):
+        mean = 2 * np.pi * r + np.pi**2 * r / 2
+        return 2 / 3 * np.pi * r**3 + 3 * np.pi * r**2 * m + mean * m**2 + 4 / 3 * np.pi * m**3
+
+    return Shape(lambda p: np.maximum(np.linalg.norm(p, axis=-1) - r, -p[..., 2]), volume, r)
+
+
 def capsule(r: float, half: float) -> Shape:
     def sign(p):
         z = p[..., 2] - np.clip(p[..., 2], -half, half)
