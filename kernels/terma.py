@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels._jit import njit, njit_fast
+from kernels._jit import njit
 from kernels.raytrace import fan_depth, seen_from
 
 
@@ -83,7 +83,7 @@ def _inside(value, slope, first, last):
     return first, min(last, max(int(np.ceil(-value / slope)) + 1, first))
 
 
-@njit_fast
+@njit
 def release(lattice, media, fan, depths, fluence, table, planes, energy, flight):
     """Add the energy that one beam releases, for the x planes ``planes[0]:planes[1]``.
 
