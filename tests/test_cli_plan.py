@@ -13,6 +13,7 @@ from phantoms.structure import Role
 from phantoms.volume import Quantity, Volume
 from planner.cli.app import _status
 from planner.cli.plan_inputs import PlanInputs, read_case
+from planner.cli.plans import show_plan
 from planner.io.nifti import read_volume, write_structure, write_volume
 
 GRID = Grid.covering((-66,) * 3, (66,) * 3, 4.0)
@@ -119,6 +120,23 @@ def test_its_metrics_are_those_of_its_dose(planned, capsys):
     assert "target" in found["binds"] or "conformity" in found["binds"]
     assert moved["worst_V100_percent"] <= moved["mean_V100_percent"]
     assert {"brain", "brainstem", "gtv", "ptv", "skin"} <= set(found["structures"])
+
+
+def test_a_plan_tells_which_limits_it_violates(files, tmp_path, capsys):
+    """An organ that holds the target: as a list in JSON, as lines for a reader, as the check has them."""
+    write_structure(tmp_path / "organ.nii.gz", ball("o", Role.ORGAN, GRID, CENTRE_MM, 14.0))
+    rows = [*words(files, tmp_path / "plan"), "--organ", f"brainstem={tmp_path / 'organ.nii.gz'}"]
+    status, out, _ = lacuna(capsys, *rows, "--json")
+    told = json.loads(out)
+    listed = told["violations"]["clinical"]
+    assert status == 0 and told["clinical_violations"] == len(listed) > 0 and told["violations"]["machine"] == []
+    assert any(row["where"] == "brainstem" and row["value"] > row["allowed"] for row in listed)
+    show_plan(told)
+    out, _ = capsys.readouterr()
+    lines = [line for line in out.splitlines() if line.startswith("violated (mandatory limit of dose): ")]
+    assert [line.partition("): ")[2] for line in lines] == [row["text"] for row in listed]
+    _, out, _ = lacuna(capsys, "plan-check", tmp_path / "plan", "--no-dose")
+    assert set(lines) <= set(out.splitlines())
 
 
 def test_the_check_passes_wherever_the_folder_is_moved(planned, tmp_path, capsys):

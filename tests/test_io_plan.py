@@ -77,6 +77,7 @@ def test_a_reader_finds_a_control_point_in_a_few_lines(tmp_path):
         (lambda d: d.update(beams=[]), "beams"),
         (lambda d: d["beams"][0]["control_points"][0].update(mu="many"), "beams.0.control_points.0.mu"),
         (lambda d: d["beams"][0]["control_points"][0].update(mu=float("nan")), "beams.0.control_points.0.mu"),
+        (lambda d: d["beams"][0]["control_points"][0].update(mu=True), "beams.0.control_points.0.mu"),
         (lambda d: d.update(margin_mm=-1.0), "margin_mm"),
         (lambda d: d["prescription"].update(dose_gy=0), "prescription.dose_gy"),
         (lambda d: d["beams"][0].update(kind="wedge"), "beams.0.kind"),

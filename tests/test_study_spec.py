@@ -94,6 +94,12 @@ def test_a_case_gets_another_id_when_what_it_depends_on_changes(tmp_path, old, n
         ("patients = 2", "patients = 0", "cohort", "patients"),
         ("patients = 2", "patients = 1000000000", "cohort", "patients"),
         ("spacing_mm = 3.0", "spacing_mm = nan", "cohort", "finite"),
+        ("seed = 5", "seed = true", "study.seed", "valid integer"),
+        ("seed = 5", 'seed = "5"', "study.seed", "valid integer"),
+        ("seed = 5", "seed = 5\ntitle = 2026-01-01", "study.title", "valid string"),
+        ("spacing_mm = 3.0", "spacing_mm = true", "cohort.synthetic.spacing_mm", "valid number"),
+        ("ignore_field = true", 'ignore_field = true\napertures = "yes"', "settings.apertures", "valid boolean"),
+        ("ignore_field = true", "ignore_field = 1", "settings.ignore_field", "valid boolean"),
         ("spacing_mm = 3.0", "spacing_mm = -1.0", "cohort", "spacing_mm"),
         ('kind = "synthetic"', 'kind = "synthetick"', "cohort", "synthetic"),
         ("dose_grid_mm = 4.0", "dose_grid_mm = inf", "settings.dose_grid_mm", "finite"),
@@ -173,6 +179,8 @@ def test_a_strategy_of_ones_own_lies_beside_the_study(tmp_path):
         ('"ncvmat"', '"ncvamt"', "technique", "ncvmat"),
         ('step = "treat"', 'step = "cure"', "steps", "cure"),
         ("value = [14.0, 28.0]", "value = [14.0, nan]", "steps", "finite"),
+        ("value = [14.0, 28.0]", "value = [14.0, true]", "steps", "valid number"),
+        ("value = [14.0, 28.0]", "value = true", "steps", "valid number"),
     ],
 )
 def test_mistakes_in_it_are_told_with_its_file_and_key(tmp_path, old, new, where, told):

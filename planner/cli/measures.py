@@ -203,7 +203,7 @@ def show(found: Found, as_json: bool, table: Callable[[Found], None] | None = No
     elif table is not None:
         table(found)
     else:
-        _show_rows(found)
+        show_rows(found)
 
 
 def show_structures(found: Found) -> None:
@@ -221,7 +221,8 @@ def show_structures(found: Found) -> None:
     Console(width=None if Console().is_terminal else 180).print(table)
 
 
-def _show_rows(found: Found) -> None:
+def show_rows(found: Found) -> None:
+    """Print a table of names, values and units."""
     from rich.console import Console
     from rich.table import Table
 

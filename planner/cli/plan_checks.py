@@ -9,7 +9,7 @@ import typer
 
 from phantoms.volume import Quantity, Volume
 from planner import library
-from planner.cli.plans import figures
+from planner.cli.plans import figures, show_violations
 from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.dvh import Histograms
@@ -96,11 +96,7 @@ def _check_technique(plan: SavedPlan, file: Path) -> None:
 def show(found: Mapping[str, Any]) -> None:
     """Print the result of a check for a reader."""
     violations = found["violations"]
-    for kind, title in (("machine", "machine"), ("clinical", "mandatory limit of dose")):
-        for row in violations[kind]:
-            typer.echo(f"violated ({title}): {row['text']}")
-    for row in violations["optimal_only"]:
-        typer.echo(f"not reached (optimal organ limit): {row['text']}")
+    show_violations(violations)
     for organ in found["organs_without_limits"]:
         typer.echo(f"not judged: no limit for this number of fractions knows an organ '{organ}'")
     if "dose" in found:

@@ -67,7 +67,7 @@ def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
     """
     from planner.cli.measures import show
     from planner.cli.plan_inputs import PlanInputs, named_organs
-    from planner.cli.plans import Wanted, plan_case
+    from planner.cli.plans import Wanted, plan_case, show_plan
 
     inputs = PlanInputs(
         density=density,
@@ -90,7 +90,7 @@ def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
         ignore_field=ignore_field,
         robust=robust.value,
     )
-    show(plan_case(inputs, wanted, out), as_json)
+    show(plan_case(inputs, wanted, out), as_json, show_plan)
 
 
 def plan_check(

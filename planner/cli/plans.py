@@ -1,7 +1,7 @@
 """What the command ``plan`` computes: one case from files of any origin, planned and written as a folder."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 import typer
 
 from planner import __version__, library
+from planner.cli.measures import show_rows
 from planner.cli.plan_inputs import PlanCase, PlanInputs, read_case
 from planner.engines.base import THINNEST_IN_BODY, Capability, Engine
 from planner.engines.monte_carlo import MonteCarlo
@@ -149,11 +150,7 @@ def figures(quality: PlanQuality, dose_gy: float, fractions: int) -> dict[str, A
         },
         "structures": structures,
         "units": units,
-        "violations": {
-            "machine": [_listed(v) for v in quality.machine],
-            "clinical": [_listed(v) for v in quality.clinical],
-            "optimal_only": [_listed(v) for v in quality.wished],
-        },
+        "violations": _violations(quality),
         "organs_without_limits": list(quality.unlimited),
     }
     if quality.robustness is not None:
@@ -178,6 +175,31 @@ def robust_figures(quality: PlanQuality) -> dict[str, Any]:
         "mean_D98_gy": _finite(d98),
         "mean_V100_percent": v100,
         "scenarios": told,
+    }
+
+
+def show_plan(found: dict[str, Any]) -> None:
+    """Print what `plan_case` tells, for a reader: figures, and below them every violated limit."""
+    show_rows({key: value for key, value in found.items() if key != "violations"})
+    show_violations(found["violations"])
+
+
+def show_violations(violations: Mapping[str, Any]) -> None:
+    """Print every violated limit of a plan, a line each."""
+    for kind, title in (
+        ("machine", "violated (machine)"),
+        ("clinical", "violated (mandatory limit of dose)"),
+        ("optimal_only", "not reached (optimal organ limit)"),
+    ):
+        for row in violations[kind]:
+            typer.echo(f"{title}: {row['text']}")
+
+
+def _violations(quality: PlanQuality) -> dict[str, list[dict[str, Any]]]:
+    return {
+        "machine": [_listed(v) for v in quality.machine],
+        "clinical": [_listed(v) for v in quality.clinical],
+        "optimal_only": [_listed(v) for v in quality.wished],
     }
 
 
@@ -214,6 +236,7 @@ def _told(quality: PlanQuality) -> dict[str, Any]:
         "worst_V100_percent": moved.worst.v100_percent,
         "machine_violations": len(quality.machine),
         "clinical_violations": len(quality.clinical),
+        "violations": _violations(quality),
         "organs_without_limits": ", ".join(quality.unlimited) or "none",
         "units": _UNITS,
     }

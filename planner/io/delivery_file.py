@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from pydantic import Field, ValidationError
 
-from planner.treatment.constant import Frozen
+from planner.treatment.constant import Frozen, strictly
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
 from planner.treatment.errors import InputError, in_words
 
@@ -179,7 +179,7 @@ def read_model(path: Path, model: type[Model], missing: str) -> Model:
         Naming the file and the key that is missing or wrong.
     """
     try:
-        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return strictly(model, json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(path, "", missing) from None
     except ValidationError as error:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from planner.treatment.constant import Constant
+from planner.treatment.constant import Constant, strictly
 from planner.treatment.errors import InputError, in_words, unknown_name
 
 ROOT = Path(__file__).resolve().parent
@@ -81,7 +81,7 @@ def parse(model: type[Model], data: dict[str, Any], source: Path | str) -> Model
         further ones is told.
     """
     try:
-        return model.model_validate(data)
+        return strictly(model, data)
     except ValidationError as error:
         first, *rest = error.errors(include_url=False)
         path = ".".join(str(part) for part in first["loc"])

@@ -15,6 +15,8 @@ from planner.treatment.scenario import Robust
 
 
 def _as_range(days: object) -> object:
+    if isinstance(days, list):
+        return tuple(days)
     return (days, days) if isinstance(days, int | float) else days
 
 

@@ -1,11 +1,14 @@
 """Constants that say where they come from."""
 
+import json
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 Value = TypeVar("Value")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Status(StrEnum):
@@ -20,6 +23,20 @@ class Frozen(BaseModel):
     """Base of everything parsed from TOML: immutable, no unknown keys, no NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def strictly(model: type[Model], data: Mapping[str, Any]) -> Model:
+    """Return what a TOML or JSON file holds as `model`, no value turned into another type.
+
+    Lists stand for tuples and texts for names of a choice, as in JSON; ``"yes"`` is no truth value, ``true`` no number
+    and ``"5"`` neither. A date, which no model asks for, fits none of these.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If something does not fit.
+    """
+    return model.model_validate_json(json.dumps(data, default=lambda date: {"date": str(date)}), strict=True)
 
 
 class Constant(Frozen, Generic[Value]):
