@@ -309,7 +309,7 @@ def patch_distance(patch, px, py, pz):
 
 
 @njit_bare
-def _beside(surface, own, h, i, j, k, x, y, z):
+def _beside(surface, own, i, j, k, x, y, z):
     """Return the patch whose surface point is nearest to a point (mm) in voxel (i, j, k), of those around it, or -1."""
     found, best = -1, np.inf
     for a in range(max(i - 1, 0), min(i + 2, own.shape[0])):
@@ -330,7 +330,7 @@ def _hand_on(surface, own, h, x, y, z):
     i, j, k = int(x / h[0] + 0.5), int(y / h[1] + 0.5), int(z / h[2] + 0.5)
     if i < 0 or j < 0 or k < 0 or i >= own.shape[0] or j >= own.shape[1] or k >= own.shape[2]:
         return -1
-    return own[i, j, k] if own[i, j, k] >= 0 else _beside(surface, own, h, i, j, k, x, y, z)
+    return own[i, j, k] if own[i, j, k] >= 0 else _beside(surface, own, i, j, k, x, y, z)
 
 
 @njit_welded
@@ -449,7 +449,7 @@ def distance_from(surface, own, h, near_sq, n, x, y, z):
             break
         other = own[i, j, k]
         if other < 0 and away_sq > near_sq:
-            other = _beside(surface, own, h, i, j, k, t0, t1, t2)
+            other = _beside(surface, own, i, j, k, t0, t1, t2)
             lost = other < 0
         if other < 0 or other == m:
             break

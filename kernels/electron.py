@@ -17,6 +17,7 @@ from kernels.particle import (
     KNOCKED,
     LOSS,
     POSITRON,
+    column,
     isotropic,
     push,
     push_photon,
@@ -104,9 +105,7 @@ def plan_step(tables, m, kinetic, state):
         Length (g/cm2), energy loss per length, cosine of the deflection, whether a collision may end the step.
     """
     table = tables.electron
-    column = (log(kinetic) - tables.ln_low) * tables.per_ln
-    c = int(column)
-    f = column - c
+    c, f = column(tables, kinetic)
     g = 1.0 - f
     full = table[m, c, LENGTH] * g + table[m, c + 1, LENGTH] * f
     majorant = table[m, c, MAJORANT] * g + table[m, c + 1, MAJORANT] * f
@@ -129,9 +128,7 @@ def plan_step(tables, m, kinetic, state):
 @njit_welded
 def longest(tables, m, kinetic):
     """Return the longest way (g/cm2) that an electron can go in material `m`."""
-    column = (log(kinetic) - tables.ln_low) * tables.per_ln
-    c = int(column)
-    f = column - c
+    c, f = column(tables, kinetic)
     return tables.electron[m, c, RANGE] * (1.0 - f) + tables.electron[m, c + 1, RANGE] * f
 
 
@@ -139,13 +136,9 @@ def longest(tables, m, kinetic):
 def collision(tables, m, before, kinetic, state):
     """Choose the collision at the end of a step that began with energy `before`: 0 none, 1 Moller, 2 bremsstrahlung."""
     table = tables.electron
-    column = (log(before) - tables.ln_low) * tables.per_ln
-    c = int(column)
-    f = column - c
+    c, f = column(tables, before)
     pick = uniform(state) * (table[m, c, MAJORANT] * (1.0 - f) + table[m, c + 1, MAJORANT] * f)
-    column = (log(kinetic) - tables.ln_low) * tables.per_ln
-    c = int(column)
-    f = column - c
+    c, f = column(tables, kinetic)
     pick -= table[m, c, MOLLER] * (1.0 - f) + table[m, c + 1, MOLLER] * f
     if pick < 0.0:
         return 1 if kinetic > 2.0 * tables.limits[m, KNOCKED] else 0

@@ -11,8 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels._jit import njit
+from kernels._jit import njit, njit_inline
 from kernels.types import Lattice
+
+# A point this close to the outermost centres, voxels, lies on them: differences of coordinates are rounded.
+_ROUNDING = 1e-6
 
 
 class Shells(NamedTuple):
@@ -190,6 +193,13 @@ def _search(dose, h, place, want, scale, dta, most, spheres):
     return best
 
 
+@njit_inline
+def _settled(index, count):
+    """Return a fractional index, on the outermost centre where only rounding puts it beyond: no dose lies there."""
+    inner = min(max(index, 0.0), count - 1.0)
+    return inner if abs(index - inner) < _ROUNDING else index
+
+
 @njit
 def gamma_rows(
     reference_lattice: Lattice, reference, lattice: Lattice, dose, criteria, spheres: Shells, planes, out
@@ -210,14 +220,14 @@ def gamma_rows(
     place = np.empty(3)
     origin, step, other, h = reference_lattice.origin, reference_lattice.step, lattice.origin, lattice.step
     for i in range(planes[0], planes[1]):
-        place[0] = (origin[0] + i * step[0] - other[0]) / h[0]
+        place[0] = _settled((origin[0] + i * step[0] - other[0]) / h[0], dose.shape[0])
         for j in range(reference.shape[1]):
-            place[1] = (origin[1] + j * step[1] - other[1]) / h[1]
+            place[1] = _settled((origin[1] + j * step[1] - other[1]) / h[1], dose.shape[1])
             for k in range(reference.shape[2]):
                 want = np.float64(reference[i, j, k])
                 if not want >= cutoff:
                     out[i, j, k] = np.nan
                     continue
-                place[2] = (origin[2] + k * step[2] - other[2]) / h[2]
+                place[2] = _settled((origin[2] + k * step[2] - other[2]) / h[2], dose.shape[2])
                 scale = 1.0 / (dose_gy * want) if local > 0.0 else 1.0 / dose_gy
                 out[i, j, k] = math.sqrt(_search(dose, h, place, want, scale, dta, most, spheres))

@@ -16,7 +16,7 @@ import numpy as np
 
 from kernels._jit import njit, njit_bare, njit_welded
 from kernels.electron import locate, score, transport
-from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, ROW, Work, isotropic, push
+from kernels.particle import ABSORBED, ELECTRON, ELECTRON_MASS, PHOTON, POSITRON, ROW, Work, column, isotropic, push
 from kernels.photon import compton, dipole_cosine, enter
 from kernels.rng import seed_stream, uniform
 from kernels.track import PHOTONS, SEGMENTS, TURNS, WAITING, Tracks, grow, replay
@@ -162,9 +162,7 @@ def _prepare(tables, event, p, state):
     """Decide what the photon `p` does wherever it interacts, and write its attenuation."""
     number, share = event.number, event.share
     energy = p[6]
-    column = (log(energy) - tables.ln_low) * tables.per_ln
-    i = int(column)
-    f = column - i
+    i, f = column(tables, energy)
     table = tables.photon
     for m in range(table.shape[0]):
         incoherent = table[m, i, 0] * (1.0 - f) + table[m, i + 1, 0] * f

@@ -4,12 +4,12 @@ A particle is a row ``[x, y, z, u, v, w, energy, kind, weight, full]`` of a stac
 scores; `full` is the weight that photons born from it are to have (those of small weight play Russian roulette for it).
 """
 
-from math import cos, pi, sin, sqrt
+from math import cos, log, pi, sin, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
-from kernels._jit import njit_bare
+from kernels._jit import njit_bare, njit_welded
 from kernels.rng import uniform
 from kernels.types import Lattice
 
@@ -115,6 +115,14 @@ class Work(NamedTuple):
     stack: np.ndarray
     state: np.ndarray
     out: np.ndarray
+
+
+@njit_welded
+def column(tables, energy):
+    """Return the column of the tables below an energy (MeV), and how far it is on the way to the next, 0 to 1."""
+    at = (log(energy) - tables.ln_low) * tables.per_ln
+    c = int(at)
+    return c, at - c
 
 
 @njit_bare

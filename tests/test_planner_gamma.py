@@ -53,6 +53,16 @@ def test_pass_rate_and_mean_are_those_of_pymedphys(name, percent, mm, local):
     assert found.mean == pytest.approx(peer[compared].mean(), abs=1e-4)
 
 
+@pytest.mark.parametrize("spacing", [0.9, 1.2, 1.5, 2.0, 2.5])
+@pytest.mark.parametrize("origin", [(-197.0, 66.6, -59.8), (-111.5544, -169.674, 234.9627), (248.1, -128.4, -121.6)])
+def test_gamma_of_a_dose_with_itself_is_zero_up_to_its_last_voxels(spacing, origin):
+    """Their coordinates are rounded: none may seem to lie beyond the evaluated dose."""
+    grid = Grid((20, 21, 22), (spacing,) * 3, origin)
+    values = np.random.default_rng(3).uniform(5.0, 20.0, grid.shape)
+    same = Volume(grid, values, Quantity.DOSE)
+    assert gamma(same, same, Criteria(1, 1, 0)).maximum < 1e-4
+
+
 def test_points_far_from_the_evaluated_dose_are_counted_not_compared():
     """Of a flat dose, those within two distances of the other's outermost centres are compared."""
     flat = Volume(ONE, np.full(ONE.shape, 10.0), Quantity.DOSE)

@@ -17,6 +17,8 @@ from planner.treatment.machine import Machine
 # inside the body, density is at least this, g/cm3. Along the few millimetres of such air the path differs by less than
 # 1 mm of water.
 THINNEST_IN_BODY = 0.1
+GY_PER_MEV_MM3 = 1.602176634e-7
+"""Dose of 1 MeV/mm3 at 1 g/cm3, Gy: 1 MeV = 1.602176634e-13 J (exact, SI 2019), 1 mm3 of water = 1e-6 kg."""
 
 
 class Capability(Flag):

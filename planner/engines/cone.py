@@ -19,7 +19,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import __version__
-from planner.engines.base import Capability, ignores_field
+from planner.engines.base import GY_PER_MEV_MM3, Capability, ignores_field
 from planner.engines.beam_model import fluence_map, per_photon, soften
 from planner.engines.cone_kernel import ConeKernel, cone_kernel
 from planner.engines.cone_physics import cone_physics
@@ -33,8 +33,6 @@ from planner.treatment.errors import CapabilityError
 from planner.treatment.geometry import BeamFrame, beam_frame
 from planner.treatment.machine import Calibration, Machine
 
-GY_PER_MEV_MM3 = 1.602176634e-7
-"""Dose of 1 MeV/mm3 at 1 g/cm3, Gy."""
 # Numerical: beams whose axes are closer than this share one table of kernels, tilted to second order. The dose of arcs
 # differs from that with 13 degrees by 0.02 % of the prescription on average and 0.09 % at most; 25 degrees: 0.2, 0.7 %.
 _GROUP_DEG = 18.0

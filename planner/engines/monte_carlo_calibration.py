@@ -18,6 +18,7 @@ from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.machine import Calibration, Machine
 
 GY_G_PER_MEV = 1.602176634e-10
+"""Dose of 1 MeV in 1 g, Gy."""
 _PHANTOM_MM, _STEP_MM = 300.0, 5.0
 _HISTORIES = 10_000  # in each of LEAST_BATCHES batches
 _NEEDLE_MM = 0.02

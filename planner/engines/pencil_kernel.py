@@ -21,11 +21,9 @@ from functools import cache
 import numpy as np
 from scipy.optimize import nnls
 
+from planner.engines.base import GY_PER_MEV_MM3
 from planner.library.tables import attenuation, energy_deposition, spectrum
 from planner.treatment.machine import AliRogers
-
-GY_PER_MEV_MM3 = 1.602176634e-7
-"""Dose of 1 MeV/mm3 in water, Gy (1 MeV = 1.602176634e-13 J; 1 mm3 = 1e-6 kg)."""
 
 COMPONENTS = 4
 SIGMA_MM = (0.45, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)

@@ -8,7 +8,7 @@ import numpy as np
 from phantoms.distance import distance_field, level_surface, occupancy_of
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
-from planner.evaluate.dvh import dose_at, dvh
+from planner.evaluate.dvh import dose_at
 
 
 @dataclass(frozen=True)
@@ -74,17 +74,6 @@ def rim_coverage(
         covered = 100.0 * float(area[received >= prescription_gy].sum()) / total
         rims.append(Rim(margin, total / 100.0, covered, float(received.min())))
     return rims
-
-
-def volume_coverage(dose: Volume, structure: Structure, prescription_gy: float) -> float:
-    """Return the percentage of a structure's volume that receives at least the prescription.
-
-    Raises
-    ------
-    ValueError
-        If the structure is empty.
-    """
-    return dvh(dose, structure).volume_at_dose_percent(prescription_gy)
 
 
 def shell(structure: Structure, inner_mm: float, outer_mm: float, name: str = "shell") -> Structure:
