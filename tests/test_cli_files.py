@@ -16,6 +16,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.cli.app import _status
+from planner.cli.phantoms import _checked
 from planner.io import nifti_file
 from planner.io.nifti import read_structure, read_volume, write_structure, write_volume
 
@@ -94,6 +95,23 @@ def test_metrics_are_flat_with_units(folder: Path, capsys):
     assert found["brain_minus_target_V12_cc"] == pytest.approx(found["brain_V12_cc"] - found["volume_cc"], rel=3e-3)
     assert {"paddick_ci", "rtog_ci", "gi", "r50", "hi_icru83", "D98_gy"} <= set(found)
     assert found["units"]["brain_V12_cc"] == "cc" and found["provenance"]["prescription_gy"] == 18
+
+
+def test_a_dose_grid_that_cuts_the_gradient_is_told(tmp_path: Path, capsys):
+    """The gradient index of a dose whose half is cut off by its grid is too low, and nothing else would say so."""
+    x, y, z = np.meshgrid(*GRID.axes_mm(), indexing="ij")
+    dose = 24 * np.exp(-(x**2 + y**2 + z**2) / (2 * 10.0**2))
+    write_volume(tmp_path / "whole.nii.gz", Volume(GRID, dose, Quantity.DOSE))
+    part = GRID.window((10, 0, 0), GRID.shape)
+    write_volume(tmp_path / "cut.nii.gz", Volume(part, dose[10:], Quantity.DOSE))
+    write_structure(tmp_path / "target.nii.gz", Structure("t", Role.TARGET, part, ball(part, 7.0)))
+    gi = {}
+    for name in ("whole", "cut"):
+        words = ["metrics", tmp_path / f"{name}.nii.gz", "--target", tmp_path / "target.nii.gz"]
+        status, out, err = lacuna(capsys, *words, "--prescription-gy", 18, "--json")
+        gi[name] = json.loads(out)["gi"]
+        assert status == 0 and ("half the prescription reaches its outermost voxels" in err) == (name == "cut")
+    assert gi["cut"] < 0.99 * gi["whole"]
 
 
 def test_gamma_of_equal_and_of_shifted_doses(folder: Path, capsys):
@@ -282,6 +300,11 @@ def test_interruption_is_status_130(folder: Path, monkeypatch, capsys):
 
     monkeypatch.setattr(measures, "dvh_of", interrupted)
     assert lacuna(capsys, "dvh", folder / "dose.nii.gz", folder / "target.nii.gz")[0] == 130
+
+
+def test_the_example_of_a_cohort_is_sound():
+    spec, table = _checked(Path(__file__).parent.parent / "examples" / "phantom" / "one.toml")
+    assert spec.patients == 1 and table.days == (-1, 1, 21)
 
 
 def test_phantom_writes_every_epoch_and_refuses_wrong_keys(tmp_path: Path, capsys):

@@ -58,6 +58,8 @@ def metrics_of(dose_file: Path, target_file: Path, prescription_gy: float, brain
     dose = _dose(dose_file)
     target = _inside(target_file, None, dose, dose_file)
     brain = _inside(brain_file, None, dose, dose_file) if brain_file else None
+    if _at_edge(dose) >= prescription_gy / 2:
+        typer.echo(f"{dose_file}: half the prescription reaches its outermost voxels: gi, r50 read low", err=True)
     rows = plan_metrics(dose, target, prescription_gy, brain)
     files = [dose_file, target_file, *([brain_file] if brain_file else [])]
     return {
@@ -157,6 +159,11 @@ def _dose(path: Path) -> Volume:
     return dose
 
 
+def _at_edge(dose: Volume) -> float:
+    """Return the largest dose in the outermost voxels, Gy: what lies beyond them is in no volume of an isodose."""
+    return max(float(dose.data.take(end, axis=axis).max()) for axis in range(3) for end in (0, -1))
+
+
 def _inside(path: Path, label: int | None, dose: Volume, dose_file: Path) -> Structure:
     """Return a mask that overlaps the dose; a partly covered one is told on standard error."""
     structure = read_structure(path, label=label, role=Role.TARGET)
@@ -166,7 +173,7 @@ def _inside(path: Path, label: int | None, dose: Volume, dose_file: Path) -> Str
             path, "", f"the mask does not overlap the dose {dose_file.name}: wrong pair, or another frame of reference?"
         )
     if np.any(box.low_mm < dose.grid.low_mm - 1e-3) or np.any(box.high_mm > dose.grid.high_mm + 1e-3):
-        typer.echo(f"{path}: partly outside the dose grid; see covered_fraction", err=True)
+        typer.echo(f"{path}: partly outside the dose grid: that part counts as without dose", err=True)
     return structure
 
 
