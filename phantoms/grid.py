@@ -84,6 +84,10 @@ class Grid:
         """Upper corner (voxel faces, not centres)."""
         return self.low_mm + np.asarray(self.shape) * np.asarray(self.spacing_mm)
 
+    def overlaps(self, other: "Grid") -> bool:
+        """Return whether some point lies in the voxels of both grids."""
+        return bool(np.all(self.low_mm < other.high_mm) and np.all(other.low_mm < self.high_mm))
+
     def axes_mm(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the coordinates of the voxel centres along x, y and z."""
         x, y, z = (o + s * np.arange(n) for o, s, n in zip(self.origin_mm, self.spacing_mm, self.shape, strict=True))

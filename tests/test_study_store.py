@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from planner.io.digest import sha256_of
 from planner.study import store
 from planner.treatment.errors import InputError
 
@@ -78,7 +79,7 @@ def test_collect_compacts_in_the_order_of_the_study_and_lists_hashes(tmp_path):
     assert list(records["case"]) == ["c2", "c1"]
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert list(manifest["cases"]) == ["c2", "c1"]
-    assert manifest["hashes"]["records.parquet"] == store.sha256_of(tmp_path / "records.parquet")
+    assert manifest["hashes"]["records.parquet"] == sha256_of(tmp_path / "records.parquet")
 
 
 def test_cases_of_another_run_of_the_study_are_left_out(tmp_path):

@@ -1,6 +1,5 @@
 """``lacuna segment``: the cavity in an MR image, from a point inside it."""
 
-import hashlib
 import math
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +35,7 @@ def segment(
     from planner import __version__
     from planner.cli.measures import show
     from planner.contouring.segmentation import segment_cavity
+    from planner.io.digest import sha256_of
     from planner.io.nifti import read_volume, write_structure
     from planner.treatment.errors import InputError, PlanningError
 
@@ -55,7 +55,7 @@ def segment(
         "seed_mm": list(seed_mm),
         "provenance": {
             "software": f"lacuna {__version__}",
-            "files": {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+            "files": {str(file): sha256_of(file) for file in files},
         },
     }
     show(result, as_json)

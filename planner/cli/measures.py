@@ -1,6 +1,5 @@
 """What the file commands compute, as plain dictionaries, and how those are printed."""
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.evaluate.dvh import Dvh
 from planner.evaluate.dvh import dvh as histogram
+from planner.io.digest import sha256_of
 from planner.io.nifti import read_occupied, read_structure, read_volume, stem, write_structure
 from planner.treatment.errors import InputError
 
@@ -86,7 +86,7 @@ def gamma_of(reference_file: Path, evaluated_file: Path, criteria: Mapping[str, 
         raise InputError(f"--{name.replace('_', '-')}", "", problem) from None
     reference = read_volume(reference_file, Quantity.DOSE)
     evaluated = read_volume(evaluated_file, Quantity.DOSE)
-    if not _overlap(reference.grid, evaluated.grid):
+    if not reference.grid.overlaps(evaluated.grid):
         raise InputError(evaluated_file, "", f"does not overlap {reference_file.name}: another frame of reference?")
     try:
         found = gamma(reference, evaluated, chosen)
@@ -168,17 +168,13 @@ def _inside(path: Path, label: int | None, dose: Volume, dose_file: Path) -> Str
     """Return a mask that overlaps the dose; a partly covered one is told on standard error."""
     structure = read_structure(path, label=label, role=Role.TARGET)
     box = structure.cropped().grid
-    if not _overlap(box, dose.grid):
+    if not box.overlaps(dose.grid):
         raise InputError(
             path, "", f"the mask does not overlap the dose {dose_file.name}: wrong pair, or another frame of reference?"
         )
     if np.any(box.low_mm < dose.grid.low_mm - 1e-3) or np.any(box.high_mm > dose.grid.high_mm + 1e-3):
         typer.echo(f"{path}: partly outside the dose grid: that part counts as without dose", err=True)
     return structure
-
-
-def _overlap(one: Grid, other: Grid) -> bool:
-    return bool(np.all(one.low_mm < other.high_mm) and np.all(other.low_mm < one.high_mm))
 
 
 def _dose_volume(curve: Dvh) -> Found:
@@ -197,7 +193,7 @@ def _dose_volume(curve: Dvh) -> Found:
 def _provenance(files: list[Path], grid: Grid) -> Found:
     return {
         "software": f"lacuna {__version__}",
-        "files": {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        "files": {str(path): sha256_of(path) for path in files},
         "dose_grid": {"shape": list(grid.shape), "spacing_mm": list(grid.spacing_mm)},
         "method": "dose interpolated to second order at sub-voxels; volumes from the mask, not from the dose grid",
     }

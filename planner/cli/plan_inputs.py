@@ -1,6 +1,5 @@
 """What the command ``plan`` reads: files of any origin, made into a case that can be planned."""
 
-import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from phantoms.resampling import averaged
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.cli.doses import DENSEST_G_CM3
+from planner.io.digest import sha256_of
 from planner.io.nifti import read_structure, read_volume
 from planner.io.plan_file import InputFile
 from planner.optimise.margins import expand
@@ -148,7 +148,7 @@ def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
         density=_on_dose_grid(density, structures["external"], spacing, thinnest_g_cm3),
         structures=structures,
         targets={"gtv": target, "ptv": ptv},
-        files={name: InputFile(path=str(path.resolve()), sha256=_sha256(path)) for name, path in paths.items()},
+        files={name: InputFile(path=str(path.resolve()), sha256=sha256_of(path)) for name, path in paths.items()},
         derived=derived,
     )
 
@@ -162,9 +162,7 @@ def _check_options(inputs: PlanInputs) -> None:
 
 def _check_held(target: Structure, grid: Grid, path: Path, density: Path) -> None:
     """Refuse a target that does not lie in the density."""
-    box = target.cropped().grid
-    if not (np.all(box.low_mm < grid.high_mm) and np.all(grid.low_mm < box.high_mm)):
-        raise InputError(path, "", f"does not overlap {density.name}: wrong pair, or another frame of reference?")
+    _check_overlap(target, grid, path, density)
     held = _share_inside(target, [(axis >= low) & (axis <= high) for axis, low, high in _bounds(target, grid)])
     if held < INSIDE_DENSITY:
         raise InputError(path, "", f"only {100 * held:.0f} % of the target lie inside {density.name}")
@@ -218,8 +216,7 @@ def _organ(name: str, path: Path, grid: Grid, density: Path) -> Structure:
 
 
 def _check_overlap(structure: Structure, grid: Grid, path: Path, density: Path) -> None:
-    box = structure.cropped().grid
-    if not (np.all(box.low_mm < grid.high_mm) and np.all(grid.low_mm < box.high_mm)):
+    if not structure.cropped().grid.overlaps(grid):
         raise InputError(path, "", f"does not overlap {density.name}: wrong pair, or another frame of reference?")
 
 
@@ -236,7 +233,3 @@ def _on_dose_grid(density: Volume, external: Structure, grid_mm: float | None, t
     body = external.on(grid) >= 0.5
     raised = np.where(body, np.maximum(there.data, np.float32(thinnest_g_cm3)), there.data)
     return Volume(grid, raised, Quantity.DENSITY)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Flag, auto
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import numpy as np
 
@@ -118,3 +118,21 @@ class Engine(Protocol):
         `region` is where a statistical engine has to reach its uncertainty; the others have none.
         """
         ...
+
+
+class WholePlans:
+    """An engine that computes the dose of whole plans only: it has no influence of single bixels."""
+
+    name: str
+
+    def influence(
+        self, density: Volume, beams: Sequence[Beam], machine: Machine, points_mm: np.ndarray, *, ignore_field: bool
+    ) -> NoReturn:
+        """Refuse: the influence of single bixels is the pencil beam's.
+
+        Raises
+        ------
+        CapabilityError
+            Always.
+        """
+        raise CapabilityError(f"engine '{self.name}' has no influence of single bixels: choose one with INFLUENCE")

@@ -7,7 +7,6 @@ carries all groups (``kernels.cone``). Dose is to the local medium. Outside the 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import NoReturn
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import __version__
-from planner.engines.base import GY_PER_MEV_MM3, Capability, ignores_field
+from planner.engines.base import GY_PER_MEV_MM3, Capability, WholePlans, ignores_field
 from planner.engines.beam_model import fluence_map, per_photon, soften
 from planner.engines.cone_kernel import ConeKernel, cone_kernel
 from planner.engines.cone_physics import cone_physics
@@ -29,7 +28,6 @@ from planner.engines.fluence import fluence_plane
 from planner.engines.media import Media, media_of
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.dose import Dose
-from planner.treatment.errors import CapabilityError
 from planner.treatment.geometry import BeamFrame, beam_frame
 from planner.treatment.machine import Calibration, Machine
 
@@ -54,7 +52,7 @@ class EnergyBalance:
 
 
 @dataclass(frozen=True)
-class CollapsedCone:
+class CollapsedCone(WholePlans):
     """The collapsed cone engine.
 
     Attributes
@@ -93,18 +91,6 @@ class CollapsedCone:
         ignored = ignores_field(self.name, self.can, machine, ignore_field)
         data, _ = self.transport(density, beams, weights, machine)
         return Dose(Volume(density.grid, data, Quantity.DOSE), f"{self.name} {__version__}", ignored)
-
-    def influence(
-        self, density: Volume, beams: Sequence[Beam], machine: Machine, points_mm: np.ndarray, *, ignore_field: bool
-    ) -> NoReturn:
-        """Refuse: a collapsed cone computes whole plans; the influence of single bixels is the pencil beam's.
-
-        Raises
-        ------
-        CapabilityError
-            Always.
-        """
-        raise CapabilityError(f"engine '{self.name}' has no influence of single bixels: choose one with INFLUENCE")
 
     def transport(
         self, density: Volume, beams: Sequence[Beam], weights: Sequence[np.ndarray], machine: Machine

@@ -6,14 +6,13 @@ beams. Dose is to the local medium. Outside the volume is vacuum.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
 
 import numpy as np
 
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import __version__
-from planner.engines.base import Capability
+from planner.engines.base import Capability, WholePlans
 from planner.engines.monte_carlo_calibration import GY_G_PER_MEV, fluence_per_mu
 from planner.engines.photon_source import emission
 from planner.engines.surround import cut, in_air, reach_mm
@@ -21,12 +20,11 @@ from planner.engines.transport_run import Effort, Progress, simulated, watched
 from planner.engines.transport_scene import VACUUM_G_CM3, Splitting, scene
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
-from planner.treatment.errors import CapabilityError
 from planner.treatment.machine import Machine
 
 
 @dataclass(frozen=True)
-class MonteCarlo:
+class MonteCarlo(WholePlans):
     """The Monte Carlo engine.
 
     Attributes
@@ -123,18 +121,6 @@ class MonteCarlo:
             float(np.hypot(reached, doubt)),
             Volume(density.grid, deviation, Quantity.DOSE),
         )
-
-    def influence(
-        self, density: Volume, beams: Sequence[Beam], machine: Machine, points_mm: np.ndarray, *, ignore_field: bool
-    ) -> NoReturn:
-        """Refuse: Monte Carlo computes whole plans; the influence of single bixels is the pencil beam's.
-
-        Raises
-        ------
-        CapabilityError
-            Always.
-        """
-        raise CapabilityError(f"engine '{self.name}' has no influence of single bixels: choose one with INFLUENCE")
 
     def _photons_per_mu(self, machine: Machine) -> tuple[float, float]:
         """Return the fluence (1/mm2) of one monitor unit by this engine's own dose, and its relative uncertainty."""

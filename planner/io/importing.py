@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from phantoms.carrying import around, carried
 from phantoms.grid import Grid
 from phantoms.patient import Epoch, Patient
@@ -334,8 +332,7 @@ def onto(structure: Structure, grid: Grid, source: Path | str) -> Structure:
 
 
 def _check_overlap(structure: Structure, grid: Grid, path: Path) -> None:
-    box = structure.cropped().grid
-    if np.any(box.low_mm >= grid.high_mm) or np.any(box.high_mm <= grid.low_mm):
+    if not structure.cropped().grid.overlaps(grid):
         raise InputError(path, "voxels", "the mask does not overlap the image: another frame of reference?")
 
 

@@ -15,9 +15,10 @@ from pathlib import Path
 import planner
 from planner.io.atomic import whole_folder
 from planner.io.case import case_files, is_case, write_case
+from planner.io.digest import sha256_of
 from planner.io.importing import Imported, import_folder
 from planner.study.sources import code_sha256
-from planner.study.store import read_json, sha256_of, write_json
+from planner.study.store import read_json, write_json
 from planner.treatment.errors import InputError
 
 FOLDER = "imported"

@@ -4,7 +4,6 @@ The layout is described in ``docs/architecture.md``. A case appears under its fi
 on disk, so whatever stops a run, a folder that is there is complete. Every file is listed with its SHA-256.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 
 from planner.io.atomic import whole_file
 from planner.io.delivery_file import Treatment, read_deliveries, write_deliveries
+from planner.io.digest import sha256_of
 from planner.treatment.errors import InputError
 
 RECORDS = pa.schema(
@@ -156,12 +156,6 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sha256_of(file: Path) -> str:
-    """Return the SHA-256 of a file, hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_json(file: Path) -> Any:
