@@ -332,7 +332,7 @@ def grown(structure: Structure, mm: float) -> Structure:
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class SurfaceSamples:
     """Points spread over a surface.
 
     Attributes
@@ -347,7 +347,7 @@ class Samples:
     area_mm2: np.ndarray
 
 
-def level_surface(distance: Volume, level_mm: float = 0.0) -> Samples:
+def level_surface(distance: Volume, level_mm: float = 0.0) -> SurfaceSamples:
     """Return points on the parallel surface where a signed distance has a value, weighted by area.
 
     Parameters
@@ -365,4 +365,4 @@ def level_surface(distance: Volume, level_mm: float = 0.0) -> Samples:
         lambda lo, hi, start, end: sample_level(lattice, phi, level, (lo, hi), points[start:end], area[start:end]),
         [(lo, hi, end - n, end) for (lo, hi), n, end in zip(planes, counts, ends, strict=True)],
     )
-    return Samples(points, area)
+    return SurfaceSamples(points, area)
