@@ -223,3 +223,9 @@ def test_the_consensus_finds_who_misses_what():
     # Its prior is the share that is drawn on average, false alarms included: 6 % for 2 %.
     assert sensitivity == pytest.approx(0.8, abs=0.03)
     assert specificity == pytest.approx(0.95, abs=0.01)
+
+
+def test_the_constants_of_a_segmentation_are_told_with_those_of_its_observer():
+    found = observer_named("automatic", Uniform(0.5, 10.0)).constants()
+    assert {"segmentation.neck_mm", "segmentation.late_t1"} <= {row["name"] for row in found}
+    assert all(row["source"] and row["status"] for row in found)

@@ -12,6 +12,7 @@ from phantoms.patient import Epoch
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import library
+from planner.contouring.cavity_look import cavity_look
 from planner.contouring.edges import edge_contrast
 from planner.contouring.segmentation import segment_cavity
 from planner.treatment.constant import Constant, Frozen
@@ -180,6 +181,11 @@ class Observer(Frozen):
         if (self.method == "hand") != (self.hand is not None):
             raise ValueError("a table 'hand' is needed for the method 'hand', and for no other")
         return self
+
+    def constants(self) -> list[dict[str, str]]:
+        """Return ``{name, value, source, status}`` of every constant that what is drawn rests on."""
+        rows = list(library.constants(self, f"observer.{self.name}."))
+        return rows if self.hand is not None else rows + list(library.constants(cavity_look(), "segmentation."))
 
     def contoured(self, truth: Epoch, draws: Draws, habit: float) -> Epoch:
         """Return the anatomy as drawn or segmented.

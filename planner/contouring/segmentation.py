@@ -16,38 +16,12 @@ from scipy import ndimage
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Volume
+from planner.contouring.cavity_look import cavity_look
 from planner.contouring.itk import array_of, image_of, single
 from planner.treatment.errors import PlanningError
 
-# A cavity lies within this distance of the seed: 60 cc as an ellipsoid of 2:1 has a half axis of 38 mm.
-REACH_MM = 45.0
-# Signal of the fluid: the median within this distance of the seed.
-_SEED_MM = 3.0
-# Signal of the brain: the median within this distance of the seed, without what is darker than a quarter of it.
-_BRAIN_MM, _DARK = 35.0, 0.25
-# Settled blood against the brain, by age (Bradley 1993, recalled): in the first days darker than this share in T2
-# (deoxyhaemoglobin) and in T1 not as dark as bone; then, methaemoglobin, in T1 brighter than white matter, whatever T2
-# shows, and thicker than a wall that enhances.
-_EARLY_T2, _EARLY_T1 = 0.6, 0.4
-_LATE_T1, _LATE_MM = 1.15, 4.0
-# Signals alike within half of this many standard deviations of the noise are those of one layer of blood; the noise is
-# that of tissue, which varies by itself.
-_BLOOD_NOISE = 6.0
-# Layers mix: fluid and what settled are up to this far apart, at a level that is at least this wide.
-_LEVEL_MM, _LEVEL_MM2 = (3.0, 6.0), 30.0
-# White matter: this percentile of the T1-weighted signal where that of the brain is taken.
-_WHITE = 80.0
-# Images in which fluid and brain differ by fewer standard deviations of the noise tell nothing.
-_LEAST_CONTRAST = 4.0
-# Necks thinner than twice this share of the depth of the seed are cut before the level set starts, within these limits.
-_NECK_SHARE, _NECK_MM = 0.45, (2.0, 5.0)
-_CURVATURE, _STEPS = 0.6, 60
-# The signals inside and of the wall are means over these distances from the edge and, along it, over this width.
-_INSIDE_MM, _WALL_MM, _ALONG_MM = (1.5, 6.0), (0.7, 2.3), 2.5
-# Along y, contents are alike over a distance that is shorter by this factor.
-_LAYERED = 3.0
-# The edge is looked for this far inside and outside of the level set, twice.
-_BAND_MM, _ROUNDS = (2.5, 1.6), 2
+# Numerical: curvature and iterations of the level set, and how often the edge is looked for.
+_CURVATURE, _STEPS, _ROUNDS = 0.6, 60, 2
 
 
 def segment_cavity(images: Sequence[Volume], seed_mm: Sequence[float], name: str = "cavity") -> Structure:
@@ -71,7 +45,8 @@ def segment_cavity(images: Sequence[Volume], seed_mm: Sequence[float], name: str
     data = [image.on(grid).data for image in images]
     noise = [_noise(array) for array in data]
     near = _near(data, grid, seed_mm)
-    brain, white = [float(np.median(part)) for part in near], float(np.percentile(near[0], _WHITE))
+    brain = [float(np.median(part)) for part in near]
+    white = float(np.percentile(near[0], cavity_look().white_percentile.value))
     look = _Look(data, noise, brain, white)
     likeness = _likeness(look, _distance(grid, seed_mm))
     _add_layers(likeness, look, seed, grid)
@@ -89,7 +64,7 @@ def _window(whole: Grid, seed_mm: Sequence[float]) -> tuple[Grid, tuple[int, int
     index = np.rint(whole.index_of(np.asarray(seed_mm, float))).astype(int)
     if np.any(index < 0) or np.any(index >= whole.shape):
         raise PlanningError(f"seed {_told(seed_mm)} mm (LPS) lies outside the image")
-    reach = np.ceil(REACH_MM / np.asarray(whole.spacing_mm)).astype(int)
+    reach = np.ceil(cavity_look().reach_mm.value / np.asarray(whole.spacing_mm)).astype(int)
     low, high = np.maximum(index - reach, 0), np.minimum(index + reach + 1, whole.shape)
     i, j, k = (int(n) for n in index - low)
     cut = (*(low > 0).tolist(), *(high < whole.shape).tolist())
@@ -98,7 +73,7 @@ def _window(whole: Grid, seed_mm: Sequence[float]) -> tuple[Grid, tuple[int, int
 
 def _close(grid: Grid, inside: np.ndarray) -> tuple[Grid, tuple[slice, ...]]:
     """Return the window of the voxels inside and what the search for their edge needs, and where it is."""
-    margin = np.ceil(_INSIDE_MM[1] / np.asarray(grid.spacing_mm)).astype(int)
+    margin = np.ceil(cavity_look().inside_mm.value[1] / np.asarray(grid.spacing_mm)).astype(int)
     occupied = np.argwhere(inside)
     low = np.maximum(occupied.min(axis=0) - margin, 0)
     high = np.minimum(occupied.max(axis=0) + margin + 1, grid.shape)
@@ -125,8 +100,9 @@ def _noise(data: np.ndarray) -> float:
 
 def _near(data: Sequence[np.ndarray], grid: Grid, seed_mm: Sequence[float]) -> list[np.ndarray]:
     """Return the signals of the brain about the seed in each image."""
-    near = [array[_distance(grid, seed_mm) <= _BRAIN_MM] for array in data]
-    return [array[array > _DARK * np.percentile(array, 90)] for array in near]
+    rule = cavity_look()
+    near = [array[_distance(grid, seed_mm) <= rule.brain_mm.value] for array in data]
+    return [array[array > rule.dark.value * np.percentile(array, 90)] for array in near]
 
 
 class _Look(NamedTuple):
@@ -140,10 +116,11 @@ class _Look(NamedTuple):
 
 def _likeness(look: _Look, distance: np.ndarray) -> np.ndarray:
     """Return how much each voxel looks like the fluid (1) or the brain (0) in all images."""
+    rule = cavity_look()
     alike = []
     for array, sigma, brain in zip(look.data, look.noise, look.brain, strict=True):
-        fluid = float(np.median(array[distance <= max(_SEED_MM, float(distance.min()))]))
-        if abs(fluid - brain) >= _LEAST_CONTRAST * sigma:
+        fluid = float(np.median(array[distance <= max(rule.seed_mm.value, float(distance.min()))]))
+        if abs(fluid - brain) >= rule.least_contrast.value * sigma:
             alike.append(np.clip((array - brain) / (fluid - brain), -1.0, 2.0))
     if not alike:
         raise PlanningError("the seed does not stand out of the brain in any image: is it inside the cavity's fluid?")
@@ -152,20 +129,23 @@ def _likeness(look: _Look, distance: np.ndarray) -> np.ndarray:
 
 def _add_layers(likeness: np.ndarray, look: _Look, seed: tuple[int, int, int], grid: Grid) -> None:
     """Let air before the fluid and blood behind it look like fluid, in place, where a level tells of them."""
+    rule = cavity_look()
     fluid = _component(_opened(likeness >= 0.5, grid.spacing_mm, seed), seed)
     if fluid is None:
         return
-    least = _LEVEL_MM2 / (grid.spacing_mm[0] * grid.spacing_mm[2])
-    air = np.minimum.reduce([1.0 - array / (2.0 * _DARK * b) for array, b in zip(look.data, look.brain, strict=True)])
+    least = rule.level_mm2.value / (grid.spacing_mm[0] * grid.spacing_mm[2])
+    air = np.minimum.reduce(
+        [1.0 - array / (2.0 * rule.dark.value * b) for array, b in zip(look.data, look.brain, strict=True)]
+    )
     level = _level(air >= 0.5, fluid, grid.spacing_mm[1], least)
     if level is not None:
         _join(likeness, air, slice(0, level[0] + 1), level)
     if len(look.data) < 2:
         return
     t1, t2 = (array / np.float32(b) for array, b in zip(look.data[:2], look.brain[:2], strict=True))
-    bright = look.data[0] > _LATE_T1 * look.white
-    thick = np.ones((1, int(np.ceil(_LATE_MM / grid.spacing_mm[1])), 1), bool)
-    for settled in ((t2 < _EARLY_T2) & (t1 > _EARLY_T1), ndimage.binary_opening(bright, thick)):
+    bright = look.data[0] > rule.late_t1.value * look.white
+    thick = np.ones((1, int(np.ceil(rule.late_mm.value / grid.spacing_mm[1])), 1), bool)
+    for settled in ((t2 < rule.early_t2.value) & (t1 > rule.early_t1.value), ndimage.binary_opening(bright, thick)):
         level = _level(fluid, settled, grid.spacing_mm[1], least)
         if level is not None:
             top = fluid[:, level[0]] & settled[:, level[1]]
@@ -175,14 +155,16 @@ def _add_layers(likeness: np.ndarray, look: _Look, seed: tuple[int, int, int], g
 
 def _alike(look: _Look, signals: Sequence[float]) -> np.ndarray:
     """Return how much each voxel looks like these signals (1): half-way to the brain, or beyond the noise, 0.5."""
-    room = [max(abs(b - s), _BLOOD_NOISE * n) for b, s, n in zip(look.brain, signals, look.noise, strict=True)]
+    noise = cavity_look().blood_noise.value
+    room = [max(abs(b - s), noise * n) for b, s, n in zip(look.brain, signals, look.noise, strict=True)]
     return np.minimum.reduce([1.0 - np.abs(a - s) / r for a, s, r in zip(look.data, signals, room, strict=True)])
 
 
 def _level(front: np.ndarray, behind: np.ndarray, step_mm: float, least: float) -> tuple[int, int] | None:
     """Return the last plane along y of what lies in front and the first of what lies behind, of most columns."""
     best, level = least, None
-    for depth in range(int(np.ceil(_LEVEL_MM[0] / step_mm)), int(np.ceil(_LEVEL_MM[1] / step_mm)) + 1):
+    nearest, farthest = (int(np.ceil(mm / step_mm)) for mm in cavity_look().level_mm.value)
+    for depth in range(nearest, farthest + 1):
         count = (front[:, :-depth] & behind[:, depth:]).sum(axis=(0, 2))
         if count.max() > best:
             plane = int(np.argmax(count))
@@ -200,6 +182,7 @@ def _join(likeness: np.ndarray, layer: np.ndarray, where: slice, planes: tuple[i
 
 def _grown(likeness: np.ndarray, seed: tuple[int, int, int], grid: Grid, cut: tuple[bool, ...]) -> np.ndarray:
     """Return the voxels inside a level set that grew from the seed over what looks like fluid."""
+    rule = cavity_look()
     spacing = grid.spacing_mm
     smoothing = single(SimpleITK.CurvatureAnisotropicDiffusionImageFilter())
     smoothing.SetTimeStep(0.04 * min(spacing))
@@ -223,17 +206,20 @@ def _grown(likeness: np.ndarray, seed: tuple[int, int, int], grid: Grid, cut: tu
     if core is None:
         raise PlanningError("no cavity is found about the seed: what is there is too thin")
     # What grew through a neck is left out again.
-    found &= ndimage.distance_transform_edt(~core, sampling=spacing) <= _NECK_MM[0]
+    found &= ndimage.distance_transform_edt(~core, sampling=spacing) <= rule.neck_mm.value[0]
     faces = [found.take(end, axis=axis).any() for end in (0, -1) for axis in range(3)]
     if any(touched and beyond for touched, beyond in zip(faces, cut, strict=True)):
-        raise PlanningError(f"what looks like the seed is not closed within {REACH_MM:g} mm of it: it has leaked")
+        raise PlanningError(
+            f"what looks like the seed is not closed within {rule.reach_mm.value:g} mm of it: it has leaked"
+        )
     return found
 
 
 def _opened(fluid: np.ndarray, spacing_mm: Sequence[float], seed: tuple[int, int, int]) -> np.ndarray:
     """Return a region without its parts that a ball of the neck's radius does not fit into."""
+    rule = cavity_look()
     depth = ndimage.distance_transform_edt(fluid, sampling=spacing_mm)
-    neck = float(np.clip(_NECK_SHARE * depth[seed], *_NECK_MM))
+    neck = float(np.clip(rule.neck_share.value * depth[seed], *rule.neck_mm.value))
     return ndimage.distance_transform_edt(depth <= neck, sampling=spacing_mm) <= neck
 
 
@@ -247,12 +233,13 @@ def _edge(
     data: Sequence[np.ndarray], noise: Sequence[float], inside: np.ndarray, spacing_mm: Sequence[float]
 ) -> np.ndarray:
     """Return the occupancy whose edge lies half-way between the signals inside and of the wall beside it."""
+    rule = cavity_look()
     depth = ndimage.distance_transform_edt(inside, sampling=spacing_mm)
     height = ndimage.distance_transform_edt(~inside, sampling=spacing_mm)
-    within = (depth > _INSIDE_MM[0]) & (depth < _INSIDE_MM[1])
-    wall = (height > _WALL_MM[0]) & (height < _WALL_MM[1])
+    within = (depth > rule.inside_mm.value[0]) & (depth < rule.inside_mm.value[1])
+    wall = (height > rule.wall_mm.value[0]) & (height < rule.wall_mm.value[1])
     # Air, fluid and blood lie in layers: what is inside is told by its own layer, along which y is far.
-    apart = [1.0, _LAYERED, 1.0] * np.asarray(spacing_mm)
+    apart = [1.0, rule.layered.value, 1.0] * np.asarray(spacing_mm)
     own = tuple(ndimage.distance_transform_edt(~within, apart, return_distances=False, return_indices=True))
     share, weight = np.zeros(inside.shape, np.float32), np.full(inside.shape, 1e-9, np.float32)
     for array, sigma in zip(data, noise, strict=True):
@@ -262,10 +249,11 @@ def _edge(
         share += told * np.clip((array - beside) / np.where(np.abs(step) < 1e-3 * sigma, np.inf, step), -0.5, 1.5)
         weight += told
     # Where no image tells what is inside from the wall, as between layers that mix, the level set stands.
-    searched = (depth < _BAND_MM[0]) & (height < _BAND_MM[1]) & (weight >= _LEAST_CONTRAST**2)
+    inner, outer = rule.band_mm.value
+    searched = (depth < inner) & (height < outer) & (weight >= rule.least_contrast.value**2)
     found = np.where(searched, np.clip(share / weight, 0.0, 1.0), inside)
     # Beyond the wall there is brain again, which may look like the inside.
-    kept = ndimage.binary_opening(found >= 0.5) | (depth >= _BAND_MM[0])
+    kept = ndimage.binary_opening(found >= 0.5) | (depth >= inner)
     labels, count = ndimage.label(kept)
     if count == 0:
         return np.zeros(inside.shape, np.float32)
@@ -278,6 +266,6 @@ def _edge(
 
 def _mean(data: np.ndarray, where: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     """Return the mean of data over a region, by a Gaussian about each voxel."""
-    width = [_ALONG_MM / step for step in spacing_mm]
+    width = [cavity_look().along_mm.value / step for step in spacing_mm]
     share = ndimage.gaussian_filter(where.astype(np.float32), width)
     return ndimage.gaussian_filter(np.where(where, data, 0.0).astype(np.float32), width) / np.maximum(share, 1e-4)

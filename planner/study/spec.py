@@ -128,7 +128,7 @@ class Study:
         settings = self.spec.settings
         observer = observer_of(settings)
         if isinstance(observer, Observer):
-            rows += library.constants(observer, f"observer.{observer.name}.")
+            rows += observer.constants()
         engines = [arm.engine(settings.engine, settings.ignore_field) for arm in self.arms]
         rows += constants_of([*engines, settings.optimiser_engine])
         return list({row["name"]: row for row in rows}.values())
