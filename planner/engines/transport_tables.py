@@ -15,13 +15,10 @@ import numpy as np
 from kernels.electron import COLUMNS
 from kernels.particle import ELECTRON_MASS, Tables
 from planner.engines.monte_carlo_physics import monte_carlo_physics
-from planner.library.materials import MOLLER, Material, electron_stopping, photon_cross_sections
+from planner.library.materials import AVOGADRO, MOLLER, Material, electron_stopping, photon_cross_sections
 
 LOW_MEV, HIGH_MEV, NODES = 0.01, 20.0, 700
-
-
-_FINE_STRUCTURE = 1.0 / 137.035999
-_AVOGADRO = 0.602214076  # per (mol barn) in cm2
+_FINE_STRUCTURE = 1.0 / 137.035999  # CODATA 2018
 _CLASSICAL_RADIUS2 = 0.0794078  # barn
 _RADIATIVE_MEAN = 0.6  # integral of 1 - 0.8 k/T over k/T
 
@@ -145,7 +142,7 @@ def _elastic(material: Material, energy: np.ndarray) -> tuple[np.ndarray, np.nda
     radius = (_FINE_STRUCTURE * ELECTRON_MASS / (0.885 * 2.0)) ** 2 * z ** (2.0 / 3.0)
     screening = radius[:, None] / squared * (1.13 + 3.76 * _FINE_STRUCTURE**2 * z[:, None] ** 2 / beta2)
     mean = np.exp((strength[:, None] * np.log(screening)).sum(axis=0) / strength.sum())
-    factor = _AVOGADRO * strength.sum() * np.pi * _CLASSICAL_RADIUS2 * ELECTRON_MASS**2 / (squared * beta2)
+    factor = AVOGADRO * strength.sum() * np.pi * _CLASSICAL_RADIUS2 * ELECTRON_MASS**2 / (squared * beta2)
     mott = np.pi * _FINE_STRUCTURE * (strength @ z) / strength.sum()
     x = np.logspace(-9, 0, 1500)
     root = np.sqrt(x)

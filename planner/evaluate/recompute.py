@@ -8,6 +8,7 @@ from scipy import ndimage
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Engine
+from planner.engines.media import density_physics
 from planner.evaluate.gamma import Criteria, gamma
 from planner.treatment.beam_list import delivered_beams
 from planner.treatment.delivery import Delivery
@@ -18,8 +19,6 @@ from planner.treatment.turning import turning
 
 CHECK_STEP_DEG = 1.0
 """How finely arcs are cut when a dose is computed again: twice as finely as for the dose of a plan."""
-GAS = 0.05
-"""Density, g/cm3, below which a voxel is gas: aerated lung has 0.2, air 0.0012."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def in_body(dose: Dose, external: Structure, density: Volume) -> Dose:
     if dose.deviation is None:
         return replace(dose, volume=masked(dose.volume.data))
     # Sums over a voxel and its 26 neighbours; of independent voxels the variances add.
-    gas = (density.on(grid).data < GAS) & body
+    gas = (density.on(grid).data < density_physics().gas_below_g_cm3.value) & body
     count = np.maximum(_sum_about(gas.astype(np.float32)), 1.0)
     mean = _sum_about(gas * dose.volume.data) / count
     deviation = np.sqrt(_sum_about(gas * dose.deviation.data**2)) / count

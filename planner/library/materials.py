@@ -13,7 +13,7 @@ from planner.treatment.constant import Frozen
 from planner.treatment.errors import InputError, unknown_name
 
 _FILE = ROOT / "physics" / "materials.toml"
-_AVOGADRO = 0.602214076  # 1/mol times cm2/barn
+AVOGADRO = 0.602214076  # 1/mol times cm2/barn; SI 2019
 MOLLER = 0.1535375  # MeV cm2/mol: 2 pi r_e^2 m_e c^2 N_A
 
 
@@ -172,7 +172,7 @@ def photon_cross_sections(material: Material, energies_mev: np.ndarray) -> np.nd
     """
     out = np.zeros((len(energies_mev), 3))
     for z, fraction, mass in zip(*material.atoms, strict=True):
-        out += fraction / mass * _AVOGADRO * _barns(int(z), energies_mev)
+        out += fraction / mass * AVOGADRO * _barns(int(z), energies_mev)
     return out
 
 

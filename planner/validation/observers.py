@@ -19,6 +19,7 @@ from planner.optimise.prescribing import targets
 from planner.treatment.constant import Constant, Status
 from planner.treatment.rules import MarginRule
 from planner.validation.compare import Row
+from planner.validation.segmentation import RATERS
 
 OBSERVERS, CASES, SEED = 10, 10, 2018
 # STAPLE and kappa are computed in the box of all contours of a case, this much larger. The paper does not tell its own;
@@ -26,9 +27,6 @@ OBSERVERS, CASES, SEED = 10, 10, 2018
 AROUND_MM = 0.0
 # Soliman 2018, recalled with medium confidence and not re-read in the paper: means over observers and cases.
 PUBLISHED = {"sensitivity": 0.75, "specificity": 0.98, "kappa": 0.65}
-# Raters of postoperative cavities: Perez-Garcia 2021 (arXiv 2105.11239), abstract: median Dice, to which the hand is
-# fitted.
-RATERS = 0.84
 _WITHIN = {"sensitivity": 0.05, "specificity": 0.02, "kappa": 0.05}
 
 

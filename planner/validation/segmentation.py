@@ -15,7 +15,7 @@ from planner.validation.compare import Row
 # Of cavities above this volume, cm3, Dice must be this; smaller ones are told.
 LARGE_CC, DICE = 3.0, 0.90
 # Raters of postoperative cavities (epilepsy) agree with each other by this median Dice: Perez-Garcia 2021, Int J Comput
-# Assist Radiol Surg (arXiv 2105.11239), abstract.
+# Assist Radiol Surg (arXiv 2105.11239), abstract. Hands of observers are fitted to it.
 RATERS = 0.84
 # In the first days cavities hold air and blood besides fluid: their median must be that of raters or better, each of
 # them this; what is lost of their volume is told and not judged.
