@@ -4,16 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ball_patients import ball
 from hand_made import arc, fields_on, machine_named, spoilt
 from oracles_delivery import as_it_turns
 
 from phantoms.grid import Grid
-from phantoms.structure import Role
 from phantoms.volume import Quantity, Volume
 from planner import library
 from planner.engines.registry import engine_named
-from planner.evaluate.recompute import dose_difference, in_body, recomputed
+from planner.evaluate.recompute import dose_difference, recomputed
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.beam_list import delivered_beams
 from planner.treatment.delivery import Delivery
@@ -81,29 +79,3 @@ def test_the_dose_of_an_arc_is_that_of_its_parts():
     high = walked > 0.5 * walked.max()
     assert np.abs(found - walked)[high].mean() < 0.005 * walked.max()
     assert np.abs(still - walked)[high].mean() > 0.01 * walked.max()
-
-
-def test_outside_of_the_body_there_is_no_dose():
-    body = ball("external", Role.EXTERNAL, GRID, (0, 0, 0), 30.0)
-    everywhere = Volume(GRID, np.full(GRID.shape, 2.0), Quantity.DOSE)
-    density = Volume(GRID, np.ones(GRID.shape, np.float32), Quantity.DENSITY)
-    found = in_body(Dose(everywhere, "monte_carlo", False, 0.01, everywhere), body, density)
-    for part in (found.volume, found.deviation):
-        np.testing.assert_array_equal(part.data, np.where(body.occupancy > 0, 2.0, 0.0))
-
-
-def test_a_spike_in_gas_is_shared_with_the_gas_beside_it():
-    body = ball("external", Role.EXTERNAL, GRID, (0, 0, 0), 30.0)
-    i, j, k = (n // 2 for n in GRID.shape)
-    rho, data = np.ones(GRID.shape, np.float32), np.full(GRID.shape, 2.0, np.float32)
-    rho[i - 2 : i + 3, j - 2 : j + 3, k - 2 : k + 3] = 0.0012
-    data[i, j, k] = 29.0
-    density, given = Volume(GRID, rho, Quantity.DENSITY), Volume(GRID, data, Quantity.DOSE)
-    found = in_body(Dose(given, "monte_carlo", False, 0.01, given), body, density)
-    gas = rho < 0.5
-    assert found.volume.data[i, j, k] == pytest.approx(3.0)
-    assert found.deviation.data[i, j, k] == pytest.approx(np.sqrt(29.0**2 + 26 * 2.0**2) / 27)
-    # Nothing is lost, tissue keeps its own, and an engine without noise keeps all.
-    assert found.volume.data[gas].sum() == pytest.approx(data[gas].sum(), rel=1e-5)
-    np.testing.assert_array_equal(found.volume.data[~gas], np.where(body.occupancy > 0, data, 0.0)[~gas])
-    assert in_body(Dose(given, "cone", False), body, density).volume.data[i, j, k] == 29.0

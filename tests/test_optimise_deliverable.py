@@ -230,7 +230,7 @@ def test_a_plan_is_no_hotter_than_its_template_allows(name, monkeypatch):
 
 def test_the_fast_engine_sees_beams_where_the_field_moves_their_dose():
     wanted = request("imrt", "elekta-unity", ignore_field=False, effort=Effort(corrections=1, budget=BUDGET))
-    found = deliverable._prepared(wanted, ENGINE, MonteCarlo())
+    found = deliverable._prepared(wanted, (MonteCarlo(), ENGINE))
     weights = np.ones(found.influence.shape[1])
     for beams, same in ((drifted(found.beams, wanted.machine), True), (found.beams, False)):
         points = found.samples.points_mm

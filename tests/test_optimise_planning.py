@@ -7,7 +7,7 @@ from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner import library
 from planner.optimise.goals import limit_of, objective_of
-from planner.optimise.planning import Effort, PlanRequest, dose_to_volume, make_plan, normalisation_factor
+from planner.optimise.planning import Effort, PlanRequest, dose_to_volume, make_plan, normalisation_factor, samples_of
 from planner.optimise.sampling import Budget, sample
 from planner.treatment.errors import PlanningError
 from planner.treatment.objective import Normalisation, ObjectiveTemplate
@@ -193,3 +193,22 @@ def test_gradient_of_a_whole_template(name):
         expected[n] = (values[0] - values[1]) / 2e-4
     assert np.abs(gradient[some] - expected).max() <= 1e-6 * np.abs(gradient).max()
     assert sum(objective.values(dose).values()) == pytest.approx(objective.evaluate(dose)[0])
+
+
+def test_gas_in_the_target_is_not_asked_to_be_covered():
+    """The dose of an engine that gives gas half of what it gives tissue: coverage is judged, and sought, in tissue."""
+    whole = request()
+    x, y, z = np.meshgrid(*whole.density.grid.axes_mm(), indexing="ij")
+    away = np.sqrt((x - 10) ** 2 + (y - 5) ** 2 + z**2)
+    gas = away < 8.0
+    bubbled = request(density=Volume(whole.density.grid, np.where(gas, 0.0012, 1.0), Quantity.DENSITY))
+    dose = Volume(whole.density.grid, np.where(away < 4.5, 9.0, 18.0), Quantity.DOSE)
+    assert normalisation_factor(dose, bubbled) == pytest.approx(1.0, abs=0.03)
+    assert normalisation_factor(dose, whole) > 1.5
+    samples, all_of_it = samples_of(bubbled), samples_of(whole)
+    near = np.linalg.norm(samples.points_mm[samples.target.index] - (10, 5, 0), axis=1)
+    assert near.min() > 5.0
+    assert samples.target.volume_cc.sum() == pytest.approx(all_of_it.target.volume_cc.sum())
+    # A target of nothing but gas is still one.
+    empty = request(density=Volume(whole.density.grid, np.full(gas.shape, 0.0012), Quantity.DENSITY))
+    assert len(samples_of(empty).target.index) == len(all_of_it.target.index)

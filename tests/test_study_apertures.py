@@ -7,10 +7,11 @@ import pytest
 
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
+from planner.engines.body import in_body
 from planner.engines.registry import engine_named
 from planner.evaluate.deliverability import machine_violations
 from planner.evaluate.names import metric_names
-from planner.evaluate.recompute import in_body, recomputed
+from planner.evaluate.recompute import recomputed
 from planner.report.collect import collect
 from planner.report.page import render
 from planner.study.batch import run_study

@@ -10,11 +10,12 @@ import typer
 from phantoms.volume import Quantity, Volume
 from planner import library
 from planner.cli.plans import figures, show_violations
+from planner.engines.body import in_body
 from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
-from planner.evaluate.recompute import CHECK_STEP_DEG, DoseDifference, dose_difference, in_body, recomputed
+from planner.evaluate.recompute import CHECK_STEP_DEG, DoseDifference, dose_difference, recomputed
 from planner.io.nifti import read_volume
 from planner.io.plan_folder import SavedPlan, read_plan
 from planner.treatment.dose import Dose

@@ -19,7 +19,6 @@ from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.deliverability import Violation
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
-from planner.evaluate.recompute import in_body
 from planner.io.plan_file import PlanFile, Provenance, plain_facts
 from planner.io.plan_folder import SavedPlan, plan_folder, refuse_foreign, write_metrics, write_plan
 from planner.optimise.control_points import undeliverable
@@ -111,7 +110,6 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
         plan, delivery = make_deliverable(
             _request(case, names, wanted.robust), names.engine, tell, fast=names.fast, corrector=names.corrector
         )
-    plan = replace(plan, dose=in_body(plan.dose, case.structures["external"], case.density))
     asked = (names.machine, names.prescription, names.template)
     planned = Planned(delivery, *asked, plan.dose.volume, case.structures, case.targets)
     histograms = Histograms(plan.dose.volume)

@@ -20,6 +20,8 @@ class MonteCarloPhysics(Frozen):
         How far "next to" is.
     gas_below_g_cm3 : Constant
         Density below which matter is gas.
+    water_to_gas : Constant
+        Ratio of the dose to water and to gas that the same electrons pass.
     density_tolerance, alike : Constant
         Relative differences of density, and of steps and scattering, that electrons do not notice.
     softening_exponent : Constant
@@ -31,6 +33,7 @@ class MonteCarloPhysics(Frozen):
     close: Constant[tuple[float, float, float]]
     near_gas_mm: Constant[float]
     gas_below_g_cm3: Constant[float]
+    water_to_gas: Constant[float]
     density_tolerance: Constant[float]
     alike: Constant[float]
     softening_exponent: Constant[float]

@@ -1,14 +1,12 @@
 """The dose of a delivery from apertures and monitor units alone, and how it differs from what a plan states."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from phantoms.structure import Structure
-from phantoms.volume import Quantity, Volume
+from phantoms.volume import Volume
 from planner.engines.base import Engine
-from planner.engines.media import density_physics
 from planner.evaluate.gamma import Criteria, gamma
 from planner.treatment.beam_list import delivered_beams
 from planner.treatment.delivery import Delivery
@@ -64,43 +62,6 @@ def recomputed(
     opened = delivered_beams(turning(delivery, arc_step_deg), machine)
     beams, weights = [b.beam for b in opened], [b.weights for b in opened]
     return engine.dose(density, beams, weights, machine, ignore_field=ignore_field, region=region)
-
-
-def in_body(dose: Dose, external: Structure, density: Volume) -> Dose:
-    """Return a dose with none outside of the body, and that of gas in the body averaged over the gas beside it.
-
-    One electron that stops in a voxel of gas is a large dose, of a statistical engine: outside it is nobody's, inside
-    it is a spike of several times the prescription in sinuses far from the target, though the mean is right.
-
-    Parameters
-    ----------
-    dose : Dose
-    external : Structure
-    density : Volume
-        What the dose was computed on, g/cm3.
-    """
-    grid = dose.volume.grid
-    body = external.on(grid) > 0
-
-    def masked(data: np.ndarray) -> Volume:
-        return Volume(grid, np.where(body, data, np.float32(0.0)), Quantity.DOSE)
-
-    if dose.deviation is None:
-        return replace(dose, volume=masked(dose.volume.data))
-    # Sums over a voxel and its 26 neighbours; of independent voxels the variances add.
-    gas = (density.on(grid).data < density_physics().gas_below_g_cm3.value) & body
-    count = np.maximum(_sum_about(gas.astype(np.float32)), 1.0)
-    mean = _sum_about(gas * dose.volume.data) / count
-    deviation = np.sqrt(_sum_about(gas * dose.deviation.data**2)) / count
-    return replace(
-        dose,
-        volume=masked(np.where(gas, mean, dose.volume.data)),
-        deviation=masked(np.where(gas, deviation, dose.deviation.data)),
-    )
-
-
-def _sum_about(data: np.ndarray) -> np.ndarray:
-    return np.maximum(np.float32(27.0) * ndimage.uniform_filter(data, 3, mode="constant"), np.float32(0.0))
 
 
 def dose_difference(stated: Dose, again: Dose, prescription_gy: float, rules: DoseAgreement) -> DoseDifference:

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from planner.engines.base import Capability, Engine, Influence
+from planner.engines.base import Engine, Influence
 from planner.optimise.aperture_search import Outline, Search, search
 from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2, leaf_borders_mm
 from planner.optimise.conformal import conformal_apertures
 from planner.optimise.control_points import delivery_of, fine_beams, motion_of, passage_of, shaping_of
-from planner.optimise.correction import Corrected, drifted
+from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
 from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, mu_bounds, scaled_mu
 from planner.optimise.objectives import Objective
@@ -22,6 +22,9 @@ from planner.optimise.planning import (
     PlanRequest,
     binding,
     checked_target,
+    dose_for,
+    influence_for,
+    is_corrected,
     largest_in_target,
     normalisation_factor,
     objective_for,
@@ -160,7 +163,7 @@ def make_deliverable(
     """
     effort = effort or ApertureEffort()
     request = replace(request, objectives=request.objectives.eased(shaping_of(request).fall_off))
-    case = _prepared(request, fast or engine, corrector or engine)
+    case = _prepared(request, (corrector or engine, fast or engine))
     start, before = _started(case, effort, progress)
     if case.shaping.shape == "conformal":
         case = replace(case, outline=Outline(start.apertures, case.shaping.trim_mm))
@@ -182,20 +185,16 @@ def make_deliverable(
     return plan, delivery
 
 
-def _prepared(request: PlanRequest, fast: Engine, accurate: Engine) -> _Case:
+def _prepared(request: PlanRequest, engines: tuple[Engine, Engine]) -> _Case:
     checked_target(request)
     shaping = shaping_of(request)
-    if Capability.INFLUENCE not in fast.can:
-        raise PlanningError(f"engine '{fast.name}' has no influence of single bixels: a fast engine is needed as well")
     beams = fine_beams(request)
     samples = samples_of(request)
-    corrected = accurate is not fast and request.effort.corrections > 0
-    ignore = request.ignore_field or corrected
-    seen = drifted(beams, request.machine) if corrected and not request.ignore_field else beams
-    influence = fast.influence(request.density, seen, request.machine, samples.points_mm, ignore_field=ignore)
+    influence = influence_for(request, beams, samples, engines)
     goal = objective_for(request, samples, request.effort.stages[-1][0])
     motion = motion_of(beams, request)
-    return _Case(request, shaping, beams, motion, samples, influence, goal, accurate if corrected else None)
+    accurate = engines[0] if is_corrected(request, engines) else None
+    return _Case(request, shaping, beams, motion, samples, influence, goal, accurate)
 
 
 def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_Points, float]:
@@ -335,14 +334,7 @@ def _dose(case: _Case, points: _Points, engine: Engine) -> Dose:
     request = case.request
     delivery = delivery_of(request, case.beams, points.beam_of, points.apertures, points.motion)
     made = delivered_beams(turning(delivery), request.machine)
-    return engine.dose(
-        request.density,
-        [m.beam for m in made],
-        [m.weights for m in made],
-        request.machine,
-        ignore_field=request.ignore_field,
-        region=request.targets["ptv"],
-    )
+    return dose_for(request, engine, [m.beam for m in made], [m.weights for m in made])
 
 
 def _finished(

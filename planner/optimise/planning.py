@@ -1,6 +1,6 @@
 """Make a plan: beams, points, fluence, dose, normalisation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,12 +9,13 @@ from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Capability, Engine, Influence
-from planner.optimise.correction import Corrected
+from planner.engines.body import in_body, is_gas
+from planner.optimise.correction import Corrected, drifted
 from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.goals import limit_of, objective_of
 from planner.optimise.objectives import Objective
 from planner.optimise.reading import dose_at
-from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample
+from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample, voxel_of
 from planner.optimise.scenarios import felt, with_scenarios
 from planner.techniques.beams import beams_on, bixel_slices
 from planner.treatment.beam import Beam
@@ -120,7 +121,7 @@ def make_plan(
     samples = samples_of(request)
     fluence = _optimised(request, (corrector or engine, fast or engine), beams, samples, progress)
     weights = [fluence.weights[part] for part in bixel_slices(beams)]
-    dose = engine.dose(request.density, beams, weights, request.machine, ignore_field=request.ignore_field, region=ptv)
+    dose = dose_for(request, engine, beams, weights)
     factor = normalisation_factor(dose.volume, request)
     dose = scaled(dose, factor)
     return Plan(
@@ -141,7 +142,22 @@ def samples_of(request: PlanRequest) -> Samples:
     ptv, budget = request.targets["ptv"], request.effort.budget
     goals = (goal_organs(request), request.objectives.skin.value.thickness_mm)
     nominal = sample(request.density.grid, ptv, request.structures, goals, budget)
+    target = _in_matter(request, nominal.points_mm[nominal.target.index])
+    nominal = replace(nominal, target=nominal.target.only(target))
     return with_scenarios(nominal, ptv, request.robust, budget.seed)
+
+
+def dose_for(request: PlanRequest, engine: Engine, beams: Sequence[Beam], weights: Sequence[np.ndarray]) -> Dose:
+    """Return the dose that an engine gives the body for a request; see `planner.engines.body.in_body`."""
+    dose = engine.dose(
+        request.density,
+        beams,
+        weights,
+        request.machine,
+        ignore_field=request.ignore_field,
+        region=request.targets["ptv"],
+    )
+    return in_body(dose, request.structures["external"], request.density)
 
 
 def objective_for(request: PlanRequest, samples: Samples, sigmoid_gy: float) -> Objective:
@@ -170,7 +186,7 @@ def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
         If there is no dose to scale.
     """
     ptv, how = request.targets["ptv"], request.objectives.normalisation.value
-    points, volume = _fine_points(ptv)
+    points, volume = _fine_points(request)
     if how.kind == "isodose":
         now = float(dose_at(dose, points).max()) * how.percent / 100
     else:
@@ -187,14 +203,26 @@ def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
 
 def largest_in_target(dose: Volume, request: PlanRequest) -> float:
     """Return the largest dose in the PTV as a multiple of the prescription."""
-    points, _ = _fine_points(request.targets["ptv"])
+    points, _ = _fine_points(request)
     return float(dose_at(dose, points).max()) / request.prescription.dose_gy
 
 
-def _fine_points(ptv: Structure) -> tuple[np.ndarray, np.ndarray]:
-    """Return points that fill the PTV on its own grid and the volume, in voxels, that each stands for."""
-    padded = ptv.cropped(1)  # the direction of the surface needs a neighbour on either side
-    return filled(padded.grid, padded.occupancy, SPLIT)
+def _fine_points(request: PlanRequest) -> tuple[np.ndarray, np.ndarray]:
+    """Return points that fill the matter of the PTV on its own grid and the volume, in voxels, that each stands for."""
+    padded = request.targets["ptv"].cropped(1)  # the direction of the surface needs a neighbour on either side
+    points, volume = filled(padded.grid, padded.occupancy, SPLIT)
+    matter = _in_matter(request, points)
+    return points[matter], volume[matter]
+
+
+def _in_matter(request: PlanRequest, points_mm: np.ndarray) -> np.ndarray:
+    """Tell which points of a target count: those in gas do not, unless there are no others.
+
+    The dose to gas is nobody's, and one asked for in it is paid for by the tissue around: a PTV that extends into air
+    is planned by the part that does not (ICRU 83, cited from memory).
+    """
+    gas = is_gas(request.density.data).ravel()[voxel_of(request.density.grid, points_mm)]
+    return np.ones(len(gas), bool) if gas.all() else ~gas
 
 
 def dose_to_volume(values: np.ndarray, volume: np.ndarray, percent: float) -> float:
@@ -249,6 +277,34 @@ def goal_organs(request: PlanRequest) -> tuple[str, ...]:
     return tuple(sorted(named))
 
 
+def is_corrected(request: PlanRequest, engines: tuple[Engine, Engine]) -> bool:
+    """Return whether the dose of the first engine corrects what the second, the fast one, finds."""
+    accurate, fast = engines
+    return accurate is not fast and request.effort.corrections > 0
+
+
+def influence_for(
+    request: PlanRequest, beams: tuple[Beam, ...], samples: Samples, engines: tuple[Engine, Engine]
+) -> Influence:
+    """Return the dose of single bixels at the points of the optimisation, by the fast of an accurate and a fast engine.
+
+    Where the accurate one corrects it, the fast one may leave a magnetic field out: it sees the beams where the field
+    moves their dose, and the rest of its error is part of the correction.
+
+    Raises
+    ------
+    PlanningError
+        If the fast engine has no influence.
+    """
+    _, fast = engines
+    if Capability.INFLUENCE not in fast.can:
+        raise PlanningError(f"engine '{fast.name}' has no influence of single bixels: a fast engine is needed as well")
+    corrected = is_corrected(request, engines)
+    seen = drifted(beams, request.machine) if corrected and not request.ignore_field else beams
+    ignore = request.ignore_field or corrected
+    return fast.influence(request.density, seen, request.machine, samples.points_mm, ignore_field=ignore)
+
+
 def _optimised(
     request: PlanRequest,
     engines: tuple[Engine, Engine],
@@ -258,16 +314,7 @@ def _optimised(
 ) -> Fluence:
     """Return the fluence that the fast engine finds, corrected by the dose of the accurate one if that is another."""
     engine, fast = engines
-    if Capability.INFLUENCE not in fast.can:
-        raise PlanningError(f"engine '{fast.name}' has no influence of single bixels: a fast engine is needed as well")
-    # Where another engine corrects it, the fast one may leave the field out: its error is part of the correction.
-    influence: Influence = fast.influence(
-        request.density,
-        beams,
-        request.machine,
-        samples.points_mm,
-        ignore_field=request.ignore_field or (engine is not fast and request.effort.corrections > 0),
-    )
+    influence = influence_for(request, beams, samples, engines)
     template, prescription = request.objectives, request.prescription
     stages = [(objective_for(request, samples, width), most) for width, most in request.effort.stages]
     middle = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
@@ -277,14 +324,7 @@ def _optimised(
     last = [(stages[-1][0], request.effort.correction_evaluations)]
     for _ in range(request.effort.corrections if engine is not fast else 0):
         parts = [fluence.weights[part] for part in bixel_slices(beams)]
-        dose = engine.dose(
-            request.density,
-            beams,
-            parts,
-            request.machine,
-            ignore_field=request.ignore_field,
-            region=request.targets["ptv"],
-        )
+        dose = dose_for(request, engine, beams, parts)
         offset = dose_at(dose.volume, samples.points_mm) - influence.forward(fluence.weights)
         again = optimise_fluence(
             Corrected(influence, offset), last, fluence.weights, roughness=rough, progress=progress

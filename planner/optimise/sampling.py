@@ -63,6 +63,13 @@ class Part:
         """The volumes divided by their sum."""
         return self.volume_cc / max(float(self.volume_cc.sum()), 1e-12)
 
+    def only(self, chosen: np.ndarray) -> "Part":
+        """Return the chosen points (bool, shape (m,)), which stand for the others too."""
+        if chosen.all():
+            return self
+        kept = self.volume_cc[chosen]
+        return Part(self.index[chosen], kept * (self.volume_cc.sum() / kept.sum()))
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -130,9 +137,9 @@ def sample(
     ]
     points = np.concatenate([points for points, _ in groups])
     around = np.concatenate([part.volume_cc for part in parts[:2]])
-    around *= structures["brain"].on(grid).ravel()[_voxel_of(grid, points[: len(around)])]
+    around *= structures["brain"].on(grid).ravel()[voxel_of(grid, points[: len(around)])]
     some = np.flatnonzero(around)
-    away = distance[_voxel_of(grid, points)].astype(float)
+    away = distance[voxel_of(grid, points)].astype(float)
     away[parts[0].index] = 0
     return Samples(
         points,
@@ -183,7 +190,7 @@ def _inward(occupancy: np.ndarray, index: np.ndarray) -> np.ndarray:
     return out
 
 
-def _voxel_of(grid: Grid, points_mm: np.ndarray) -> np.ndarray:
+def voxel_of(grid: Grid, points_mm: np.ndarray) -> np.ndarray:
     """Return the flat index of the voxel that holds each point."""
     index = np.clip(np.rint(grid.index_of(points_mm)).astype(int), 0, np.array(grid.shape) - 1)
     return np.ravel_multi_index(tuple(index.T), grid.shape)

@@ -11,7 +11,7 @@ from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.contouring.observer import Observing
 from planner.engines.base import THINNEST_IN_BODY, Capability, Engine
-from planner.evaluate.recompute import in_body
+from planner.engines.body import in_body
 from planner.optimise.control_points import undeliverable
 from planner.optimise.deliverable import make_deliverable
 from planner.optimise.extension import TUMOUR_BEFORE
@@ -117,7 +117,7 @@ class Practice:
             plan = make_plan(request, self.engine, fast=self.fast, corrector=self.corrector)
         lacking = left_out(known, self.arm.margins)
         facts = {**plan.facts, "margins_left_out": "; ".join(lacking)} if lacking else plan.facts
-        return replace(plan, dose=in_body(plan.dose, belief.structures["external"], request.density), facts=facts)
+        return replace(plan, facts=facts)
 
     def dose_on(self, truth: Epoch, plan: Plan) -> Dose:
         """Return the dose of a plan on the anatomy of the day, aligned on the skull."""

@@ -1,0 +1,57 @@
+"""Dose as a patient's body gets it: none outside, and in gas that of the tissue that would be there."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+
+from phantoms.structure import Structure
+from phantoms.volume import Quantity, Volume
+from planner.engines.media import density_physics
+from planner.engines.monte_carlo_physics import monte_carlo_physics
+from planner.treatment.dose import Dose
+
+
+def is_gas(density: np.ndarray) -> np.ndarray:
+    """Tell where matter is gas, of a density in g/cm3: thinner than any tissue."""
+    return np.asarray(density < density_physics().gas_below_g_cm3.value)
+
+
+def in_body(dose: Dose, external: Structure, density: Volume) -> Dose:
+    """Return a dose with none outside of the body, and to water instead of gas, averaged over the gas beside it.
+
+    Dose is to the medium. To gas it is a tenth less than to the tissue beside it, though the same electrons pass: read
+    on the wall of a cavity or averaged over a target, that would be a cold spot which no tissue has. And one electron
+    that stops in a voxel of gas is a large dose, of a statistical engine: outside it is nobody's, inside it is a spike
+    of several times the prescription in sinuses far from the target, though the mean is right. Engines without noise
+    compute gas in a body as thin water (`planner.engines.base.THINNEST_IN_BODY`) and keep what they have.
+
+    Parameters
+    ----------
+    dose : Dose
+    external : Structure
+    density : Volume
+        What the dose was computed on, g/cm3.
+    """
+    grid = dose.volume.grid
+    body = external.on(grid) > 0
+
+    def masked(data: np.ndarray) -> Volume:
+        return Volume(grid, np.where(body, data, np.float32(0.0)), Quantity.DOSE)
+
+    if dose.deviation is None:
+        return replace(dose, volume=masked(dose.volume.data))
+    # Sums over a voxel and its 26 neighbours; of independent voxels the variances add.
+    gas = is_gas(density.on(grid).data) & body
+    per_gas = monte_carlo_physics().water_to_gas.value / np.maximum(_sum_about(gas.astype(np.float32)), 1.0)
+    mean = _sum_about(gas * dose.volume.data) * per_gas
+    deviation = np.sqrt(_sum_about(gas * dose.deviation.data**2)) * per_gas
+    return replace(
+        dose,
+        volume=masked(np.where(gas, mean, dose.volume.data)),
+        deviation=masked(np.where(gas, deviation, dose.deviation.data)),
+    )
+
+
+def _sum_about(data: np.ndarray) -> np.ndarray:
+    return np.maximum(np.float32(27.0) * ndimage.uniform_filter(data, 3, mode="constant"), np.float32(0.0))
