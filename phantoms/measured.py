@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from phantoms.cavity import solve
 from phantoms.course import AIR_DECAY_DAY, SurgicalCourse, regrown_cc
-from phantoms.distance import distance_field, occupancy_of
+from phantoms.distance import distance_field, has_surface, occupancy_of
 from phantoms.flow import REACH_MM, Carried, TissueFlow
 from phantoms.grid import Triple
 from phantoms.implanted import AT_REST, ImplantedAnatomy, to_skull
@@ -252,8 +252,11 @@ def _risen(air: Structure, volume_cc: float) -> Structure:
 def _sized(body: Structure, volume_cc: float) -> Structure:
     """Return a body with its surface moved along its normal until it holds a volume; as it is where that is too far.
 
-    Partly filled voxels carried along widen as a cavity shrinks: a fraction of a voxel makes up for that.
+    So is a trace of a body that fills no voxel by enough to have a surface, as a resampled contour may leave. Partly
+    filled voxels carried along widen as a cavity shrinks: a fraction of a voxel makes up for that.
     """
+    if not has_surface(body):
+        return body
     field = distance_field(body, _SIZING_MM)
 
     def volume_of(level: float) -> float:

@@ -184,3 +184,14 @@ def test_a_patient_without_contours_is_refused(epochs: tuple[Epoch, ...]) -> Non
     other = Epoch(9.0, bare.volumes, {**bare.structures, "cavity": away})
     with pytest.raises(ValueError, match="share no point"):
         measured(Patient("real-1", (epochs[0], other)), 5)
+
+
+def test_a_trace_of_residual_tumour_without_a_surface_stays_a_trace(epochs: tuple[Epoch, ...]) -> None:
+    first = epochs[0]
+    faint = np.zeros(first.grid.shape, np.float32)
+    x, y, z = np.argwhere(first.structures["cavity"].on(first.grid) > 0.0)[0]
+    faint[x - 1, y, z] = 0.004
+    trace = Structure("residual", Role.TRUTH, first.grid, faint)
+    epoch = replace(first, structures={**first.structures, "residual": trace})
+    later = measured(Patient("real-2", (epoch,)), 5).epoch(12.0)
+    assert later.structures["residual"].volume_cc < 1e-4 and later.structures["cavity"].volume_cc > 1.0
