@@ -302,6 +302,19 @@ def test_interruption_is_status_130(folder: Path, monkeypatch, capsys):
     assert lacuna(capsys, "dvh", folder / "dose.nii.gz", folder / "target.nii.gz")[0] == 130
 
 
+@pytest.mark.parametrize("command", ["margin", "metrics"])
+def test_a_mask_that_is_but_a_trace_is_refused_in_one_line(folder: Path, tmp_path: Path, capsys, command):
+    faint = np.zeros(GRID.shape)
+    faint[20, 20, 20] = 0.003
+    write_structure(tmp_path / "faint.nii.gz", Structure("t", Role.TARGET, GRID, faint))
+    words = {
+        "margin": ["margin", tmp_path / "faint.nii.gz", "--mm", 2, "--out", tmp_path / "out.nii.gz"],
+        "metrics": ["metrics", folder / "dose.nii.gz", "--target", tmp_path / "faint.nii.gz", "--prescription-gy", 18],
+    }
+    status, _, err = lacuna(capsys, *words[command])
+    assert status == 4 and "no voxel is occupied by more than a trace" in err and len(err.splitlines()) == 1
+
+
 def test_the_example_of_a_cohort_is_sound():
     spec, table = _checked(Path(__file__).parent.parent / "examples" / "phantom" / "one.toml")
     assert spec.patients == 1 and table.days == (-1, 1, 21)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from phantoms.carrying import around, carried
+from phantoms.distance import has_surface
 from phantoms.grid import Grid
 from phantoms.patient import Epoch, Patient
 from phantoms.resampling import averaged
@@ -216,7 +217,7 @@ def _later(
     rigid = Rigid.still() if shared else registered(fixed, image, folder)
     kept = {name: s for name, s in fixed.structures.items() if name not in LESION}
     given = {name: rigid.structure(onto(s, own, name), fixed.grid) for name, s in source.given.items()}
-    if lost := [name for name, structure in given.items() if structure.is_empty]:
+    if lost := [name for name, structure in given.items() if not has_surface(structure)]:
         raise InputError(folder, f"day {day:g}", f"does not lie on the head of the first day: {', '.join(lost)}")
     density = fixed.volumes["density"]
     if source.density is not None:
@@ -302,7 +303,7 @@ def _modelled(folder: Path, source: _Source, spacing_mm: float) -> tuple[dict[st
     margin = round(8.0 / spacing_mm)
     grid = head.window([-margin] * 3, [n + margin for n in head.shape])
     structures = {**made, **{name: onto(s, grid, name) for name, s in source.given.items()}}
-    structures = {name: s for name, s in structures.items() if not s.is_empty}
+    structures = {name: s for name, s in structures.items() if has_surface(s)}
     found = {name: "given" if name in source.given else "found in the image" for name in structures}
     density = bulk_density(grid, structures) if source.density is None else averaged(source.density, grid)
     if density.data.max() < 0.5:
@@ -326,7 +327,7 @@ def onto(structure: Structure, grid: Grid, source: Path | str) -> Structure:
         out = Structure(structure.name, structure.role, grid, structure.on(grid)).cropped(1)
     else:
         out = carried(structure, grid)
-    if out.is_empty:
+    if not has_surface(out):
         raise InputError(source, "voxels", "the mask does not overlap the head in the image")
     return out
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phantoms.distance import has_surface
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
@@ -112,8 +113,9 @@ def read_occupied(path: Path, label: int | None = None) -> tuple[Structure, np.n
     array, affine = _lattice(path)
     _check_finite(array, path)
     structure, turn = occupied(_occupancy(array, label, path), affine, path)
-    if structure.is_empty:
-        raise InputError(path, "voxels", "the mask is empty: no voxel is occupied")
+    if not has_surface(structure):
+        few = "" if structure.is_empty else " by more than a trace"
+        raise InputError(path, "voxels", f"the mask is empty: no voxel is occupied{few}")
     return structure, turn
 
 

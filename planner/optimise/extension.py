@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from phantoms.distance import has_surface
 from phantoms.structure import Role, Structure
 from planner.optimise.margins import expand
 from planner.treatment.rules import Extension
@@ -26,13 +27,13 @@ def extended(ctv: Structure, structures: Mapping[str, Structure], rule: Extensio
     rule : Extension
     """
     surface = structures.get(rule.along.value)
-    if surface is None or surface.is_empty:
+    if surface is None or not has_surface(surface):
         return None
     before = structures.get(TUMOUR_BEFORE)
     layer = _layer(surface, ctv, structures, rule)
     if layer is None:
         return None
-    touched = None if before is None or before.is_empty else _contact(before, layer, rule)
+    touched = None if before is None or not has_surface(before) else _contact(before, layer, rule)
     reach = rule.touched_mm.value
     if touched is None:
         touched, reach = _contact(ctv, layer, rule), rule.apart_mm.value
@@ -51,13 +52,13 @@ def _layer(
     around = ctv.cropped().grid
     window = around.window((-voxels).tolist(), (np.asarray(around.shape) + voxels).tolist())
     nearby = Structure(surface.name, surface.role, window, surface.on(window))
-    if nearby.is_empty:
+    if not has_surface(nearby):
         return None
     layer = expand(nearby, rule.depth_mm.value)
     room = structures.get("intracranial", structures.get("brain"))
     inside = layer.occupancy if room is None else np.minimum(layer.occupancy, room.on(layer.grid))
     found = Structure(surface.name, surface.role, layer.grid, inside)
-    return None if found.is_empty else found
+    return found if has_surface(found) else None
 
 
 def _contact(body: Structure, layer: Structure, rule: Extension) -> Structure | None:

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from phantoms.distance import distance_field, level_surface
+from phantoms.distance import distance_field, has_surface, level_surface
 from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from planner.optimise.barriers import held_back
@@ -35,7 +35,7 @@ def prescribe(rule: PrescriptionRule, target: Structure) -> Prescription:
     PlanningError
         If the target is empty, or larger than the last row of the rule.
     """
-    if target.is_empty:
+    if not has_surface(target):
         raise PlanningError(f"structure '{target.name}' is empty: there is nothing to prescribe to")
     size = target.volume_cc if rule.size == "volume_cc" else largest_diameter_mm(target)
     return prescribe_size(rule, size)
@@ -108,9 +108,9 @@ def gtv_of(structures: Mapping[str, Structure]) -> Structure:
     PlanningError
         If none of them is drawn.
     """
-    drawn = [s for name in ("cavity", "residual") if (s := structures.get(name)) is not None and not s.is_empty]
+    drawn = [s for name in ("cavity", "residual") if (s := structures.get(name)) is not None and has_surface(s)]
     if not drawn:
-        drawn = [s for s in (structures.get("tumour"),) if s is not None and not s.is_empty]
+        drawn = [s for s in (structures.get("tumour"),) if s is not None and has_surface(s)]
     if not drawn:
         raise PlanningError("there is nothing to treat: no cavity, residual or tumour is drawn, or all are empty")
     return united("gtv", drawn)
@@ -129,7 +129,7 @@ def _followed(ctv: Structure, structures: Mapping[str, Structure], rule: MarginR
     """Return the tract and the strips along surfaces that belong to a CTV."""
     tract = structures.get("tract")
     found: list[Structure] = []
-    if rule.whole_tract is not None and rule.whole_tract.value and tract is not None and not tract.is_empty:
+    if rule.whole_tract is not None and rule.whole_tract.value and tract is not None and has_surface(tract):
         found.append(tract)
     reached = united("ctv", [ctv, *found])
     strips = (extended(reached, structures, part) for part in rule.extensions)
