@@ -139,11 +139,6 @@ class MachineCheck:
         return abs(self.error) <= self.figure.tolerance + 2.0 * self.sigma * self._per_unit
 
     @property
-    def within_aim(self) -> bool:
-        """Whether the error is within 1 % or 1 mm."""
-        return abs(self.error) <= 1.0
-
-    @property
     def status(self) -> str:
         """Of the published figure, and whether it was fitted to."""
         return f"{self.figure.status}, fitted" if self.figure.fitted else self.figure.status
