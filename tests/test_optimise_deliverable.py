@@ -228,6 +228,41 @@ def test_a_plan_is_no_hotter_than_its_template_allows(name, monkeypatch):
     assert largest[1] <= allowed
 
 
+@pytest.mark.parametrize("machine", ["truebeam-stx", "brainlab-m3"])
+def test_a_flat_dose_takes_a_leaf_margin(machine):
+    """Without the template's margin the search is not able to keep its largest dose, with it it is."""
+    flat = library.load("objectives", "srs-homogeneous", ObjectiveTemplate)
+    largest = []
+    for margin in (0.0, flat.leaf_margin_mm.value):
+        template = flat.model_copy(update={"leaf_margin_mm": constant(margin)})
+        plan, delivery = make_deliverable(request("conformal", machine, objectives=template), ENGINE, effort=QUICK)
+        values = {row.name: row.value for row in target_metrics(plan.dose.volume, plan.targets["ptv"], 18.0)}
+        assert values["V100_percent"] > flat.minimum_coverage_percent.value
+        assert not violations(delivery, library.load("machines", plan.machine, Machine))
+        largest.append(values["hi_rtog"])
+    assert largest[0] > flat.maximum_dose.value > largest[1]
+
+
+def test_a_template_opens_conformal_leaves_by_its_margin_and_no_others():
+    wide = library.load("objectives", "srs-marginal", ObjectiveTemplate).model_copy(
+        update={"leaf_margin_mm": constant(3.0)}
+    )
+    near, far = (deliverable._prepared(request("conformal", **c), (ENGINE, ENGINE)) for c in ({}, {"objectives": wide}))
+    (one, _), (two, _) = (deliverable._started(case, QUICK, lambda evaluation, value: None) for case in (near, far))
+    middle = len(leaf_borders_mm(near.request.machine)) // 2
+    # The field edge is 3 mm from the outline, along a leaf that meets it at an angle a little more.
+    left, right = two.apertures.left_mm - one.apertures.left_mm, two.apertures.right_mm - one.apertures.right_mm
+    assert np.concatenate([-left[:, middle], right[:, middle]]) == pytest.approx(3.25, abs=0.35)
+    assert (one.apertures.jaw_mm - two.apertures.jaw_mm) == pytest.approx(np.tile([3.0, -3.0], (18, 1)), abs=0.3)
+    for a, b in zip(near.beams, far.beams, strict=True):  # the search can still move leaves 1.5 mm beyond
+        assert a.bixels.low_mm[0] - b.bixels.low_mm[0] >= 2.5
+    free = [request("imrt", objectives=template) for template in (near.request.objectives, wide)]
+    assert deliverable.shaping_of(free[0]) == deliverable.shaping_of(free[1])
+    assert [b.bixels.low_mm for b in deliverable.fine_beams(free[0])] == [
+        b.bixels.low_mm for b in deliverable.fine_beams(free[1])
+    ]
+
+
 def test_the_fast_engine_sees_beams_where_the_field_moves_their_dose():
     wanted = request("imrt", "elekta-unity", ignore_field=False, effort=Effort(corrections=1, budget=BUDGET))
     found = deliverable._prepared(wanted, (MonteCarlo(), ENGINE))

@@ -9,7 +9,7 @@ from planner import library
 from planner.optimise.goals import limit_of, objective_of
 from planner.optimise.planning import Effort, PlanRequest, dose_to_volume, make_plan, normalisation_factor, samples_of
 from planner.optimise.sampling import Budget, sample
-from planner.treatment.errors import PlanningError
+from planner.treatment.errors import InputError, PlanningError
 from planner.treatment.objective import Normalisation, ObjectiveTemplate
 from planner.treatment.prescription import Prescription
 from planner.treatment.technique import FieldRing, TechniqueSpec
@@ -132,6 +132,14 @@ def test_coverage_normalisation_on_a_known_dose():
     target = ball("ptv", grid, (0, 0, 0), 15).cropped()
     factor = normalisation_factor(dose, request(objectives=objectives, targets={"ptv": target}))
     assert 18 / factor == pytest.approx(40 - 15 * 0.99 ** (1 / 3), abs=0.15)
+
+
+def test_a_template_with_a_negative_leaf_margin_is_refused():
+    file = library.ROOT / "objectives" / "srs-marginal.toml"
+    data = library.read_toml(file)
+    data["leaf_margin_mm"]["value"] = -0.5
+    with pytest.raises(InputError, match="'leaf_margin_mm' must not be negative"):
+        library.parse(ObjectiveTemplate, data, file)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def undeliverable(machine: Machine, technique: TechniqueSpec) -> str:
 
 
 def shaping_of(request: PlanRequest) -> Apertures:
-    """Return how the technique of a request shapes apertures.
+    """Return how the technique of a request shapes apertures, with the leaf margin that the template adds.
 
     Raises
     ------
@@ -42,7 +42,10 @@ def shaping_of(request: PlanRequest) -> Apertures:
     why = undeliverable(request.machine, request.technique)
     if why or request.technique.apertures is None:
         raise PlanningError(why)
-    return request.technique.apertures.value
+    shaping = request.technique.apertures.value
+    if shaping.shape == "optimised":
+        return shaping
+    return shaping.model_copy(update={"margin_mm": shaping.margin_mm + request.objectives.leaf_margin_mm.value})
 
 
 def fine_beams(request: PlanRequest) -> tuple[Beam, ...]:
@@ -59,6 +62,10 @@ def fine_beams(request: PlanRequest) -> tuple[Beam, ...]:
     if technique.arcs is not None:
         arcs = tuple(arc.model_copy(update={"spacing_deg": shaping.step_deg}) for arc in technique.arcs.value)
         technique = technique.model_copy(update={"arcs": technique.arcs.model_copy(update={"value": arcs})})
+    if shaping.shape == "conformal":  # bixels reach as far beyond the outline as they do beyond the target
+        reach = technique.aperture_margin_mm.value + shaping.margin_mm
+        wider = technique.aperture_margin_mm.model_copy(update={"value": reach})
+        technique = technique.model_copy(update={"aperture_margin_mm": wider})
     coarse = beams_on(request.targets["ptv"], request.machine, technique)
     return tuple(replace(beam, bixels=_fine(beam.bixels)) for beam in coarse)
 

@@ -134,6 +134,9 @@ class ObjectiveTemplate(Frozen):
         The largest dose that a plan may have in the PTV; a plan with more violates this template.
     minimum_coverage_percent : Constant
         The least share of the PTV that may receive the prescription; a plan with less violates this template.
+    leaf_margin_mm : Constant
+        What apertures that follow the outline of the PTV are wider than their technique says: the flatter the dose in
+        the PTV is to be, the farther out the edge of the field.
     """
 
     name: str
@@ -153,6 +156,7 @@ class ObjectiveTemplate(Frozen):
     normalisation: Constant[Normalisation]
     maximum_dose: Constant[float]
     minimum_coverage_percent: Constant[float]
+    leaf_margin_mm: Constant[float]
 
     @model_validator(mode="after")
     def _limits_that_can_be_met(self) -> Self:
@@ -160,6 +164,8 @@ class ObjectiveTemplate(Frozen):
             raise ValueError("'maximum_dose' must lie above the level of 'target_maximum'")
         if not 0 <= self.minimum_coverage_percent.value <= 100:
             raise ValueError("'minimum_coverage_percent' must lie between 0 and 100")
+        if self.leaf_margin_mm.value < 0:
+            raise ValueError("'leaf_margin_mm' must not be negative")
         return self
 
     def firmer(self, factor: float) -> Self:

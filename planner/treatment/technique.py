@@ -72,7 +72,7 @@ class Apertures(Frozen):
     segments : int
         The most segments of a static field; 1 for arcs, where each control point has one aperture.
     margin_mm : float
-        From the projected PTV to the leaves, of conformal apertures.
+        From the projected PTV to the leaves, of conformal apertures; a template may add to it (`leaf_margin_mm`).
     trim_mm : float
         How far leaf tips may be optimised away from where they follow the PTV, of conformal apertures.
     collimator : str
