@@ -8,7 +8,8 @@ from hand_made import machine_named
 from phantoms.grid import Grid
 from phantoms.structure import Role
 from phantoms.volume import Quantity, Volume
-from planner.engines.body import in_body, is_gas
+from planner.engines.body import in_body
+from planner.engines.media import is_gas
 from planner.engines.monte_carlo_physics import monte_carlo_physics
 from planner.engines.registry import engine_named, with_histories
 from planner.treatment.beam import Beam, BixelGrid

@@ -7,14 +7,9 @@ from scipy import ndimage
 
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
-from planner.engines.media import density_physics
+from planner.engines.media import is_gas
 from planner.engines.monte_carlo_physics import monte_carlo_physics
 from planner.treatment.dose import Dose
-
-
-def is_gas(density: np.ndarray) -> np.ndarray:
-    """Tell where matter is gas, of a density in g/cm3: thinner than any tissue."""
-    return np.asarray(density < density_physics().gas_below_g_cm3.value)
 
 
 def in_body(dose: Dose, external: Structure, density: Volume) -> Dose:

@@ -41,6 +41,11 @@ def density_physics() -> DensityPhysics:
     return library.load("physics", "density", DensityPhysics)
 
 
+def is_gas(density: np.ndarray) -> np.ndarray:
+    """Tell where matter is gas, of a density in g/cm3: thinner than any tissue."""
+    return np.asarray(density < density_physics().gas_below_g_cm3.value)
+
+
 @dataclass(frozen=True, eq=False)
 class Media:
     """A density volume by composition, float32.
@@ -65,7 +70,7 @@ def media_of(density: np.ndarray, spacing_mm: tuple[float, float, float]) -> Med
     tissue = parting.tissue_below_g_cm3.value
     volume_of_bone = np.clip((density - tissue) / (solid - tissue), 0.0, 1.0)
     bone = np.where(density >= solid, density, volume_of_bone * solid)
-    gas = density < parting.gas_below_g_cm3.value
+    gas = is_gas(density)
     air = _electrons_per_gram(_AIR)
     water = np.where(gas, air * density, density - bone)
     stopping = density

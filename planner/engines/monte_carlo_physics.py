@@ -18,8 +18,6 @@ class MonteCarloPhysics(Frozen):
         a step: everywhere, and in and next to gas.
     near_gas_mm : Constant
         How far "next to" is.
-    gas_below_g_cm3 : Constant
-        Density below which matter is gas.
     water_to_gas : Constant
         Ratio of the dose to water and to gas that the same electrons pass.
     density_tolerance, alike : Constant
@@ -32,7 +30,6 @@ class MonteCarloPhysics(Frozen):
     usual: Constant[tuple[float, float, float]]
     close: Constant[tuple[float, float, float]]
     near_gas_mm: Constant[float]
-    gas_below_g_cm3: Constant[float]
     water_to_gas: Constant[float]
     density_tolerance: Constant[float]
     alike: Constant[float]

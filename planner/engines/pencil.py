@@ -18,7 +18,7 @@ from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.engines.base import Capability, ignores_field
-from planner.engines.media import density_physics, electron_density
+from planner.engines.media import density_physics, electron_density, is_gas
 from planner.engines.pencil_kernel import COMPONENTS
 from planner.engines.pencil_plane import Plane
 from planner.engines.pencil_view import Resolution, amplitude_table, beam_view
@@ -106,7 +106,7 @@ class PencilBeam:
         """
         ignores_field(self.name, self.can, machine, ignore_field)
         points = np.ascontiguousarray(points_mm, dtype=np.float64).reshape(-1, 3)
-        in_air = density.at(points) < density_physics().gas_below_g_cm3.value
+        in_air = is_gas(density.at(points))
         electrons = (density.grid.lattice, electron_density(density))
         table = amplitude_table(machine.spectrum.value)
         box = np.stack([points.min(axis=0), points.max(axis=0)]) if len(points) else np.zeros((2, 3))
@@ -155,5 +155,5 @@ class PencilBeam:
                 fine.add(fine.near(view), view, blurred, narrow)
                 coarse.add(np.arange(len(coarse.points)), view, blurred, broad)
         total = fine.volume().data + coarse.volume().on(density.grid).data
-        total[density.data < density_physics().gas_below_g_cm3.value] = 0.0
+        total[is_gas(density.data)] = 0.0
         return Dose(Volume(density.grid, total, Quantity.DOSE), f"{self.name} {__version__}", ignored)

@@ -14,7 +14,7 @@ import numpy as np
 from kernels.history import Emission, add_batch, simulate
 from kernels.particle import Scene
 from kernels.threads import thread_count
-from planner.engines.monte_carlo_physics import monte_carlo_physics
+from planner.engines.media import is_gas
 
 LEAST_BATCHES = 20
 _BATCH = (2_000, 20_000)
@@ -144,7 +144,7 @@ def watched(total: np.ndarray, region: np.ndarray | None, density: np.ndarray) -
 
     Gas does not, unless the region is nothing else: little interacts in it, and nobody treats it.
     """
-    matter = density >= monte_carlo_physics().gas_below_g_cm3.value
+    matter = ~is_gas(density)
     if region is not None:
         return np.flatnonzero(region & matter if (region & matter).any() else region)
     flat = np.where(matter, total, 0.0).reshape(-1)

@@ -14,6 +14,7 @@ from scipy.ndimage import (
 from kernels.electron import FIRST, LENGTH
 from kernels.particle import Medium, Scene, Tables
 from phantoms.volume import Volume
+from planner.engines.media import is_gas
 from planner.engines.monte_carlo_physics import monte_carlo_physics
 from planner.engines.transport_tables import close, transport_tables, usual
 from planner.library.materials import by_density, by_label, material
@@ -90,9 +91,9 @@ def scene(
 
 def near_gas(density: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     """Return which voxels are gas or close to it."""
-    gas = density < monte_carlo_physics().gas_below_g_cm3.value
+    gas = is_gas(density)
     if not gas.any() or gas.all():
-        return np.asarray(gas)
+        return gas
     reach = [int(np.ceil(monte_carlo_physics().near_gas_mm.value / step - 1e-9)) for step in spacing_mm]
     return np.asarray(binary_dilation(gas, np.ones([2 * n + 1 for n in reach], bool)))
 

@@ -9,7 +9,8 @@ from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Capability, Engine, Influence
-from planner.engines.body import in_body, is_gas
+from planner.engines.body import in_body
+from planner.engines.media import is_gas
 from planner.optimise.correction import Corrected, drifted
 from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.goals import limit_of, objective_of
