@@ -16,7 +16,8 @@ from planner.optimise import deliverable
 from planner.optimise.apertures import leaf_borders_mm
 from planner.optimise.correction import drifted
 from planner.optimise.deliverable import ApertureEffort, make_deliverable
-from planner.optimise.planning import Effort, PlanRequest, make_plan
+from planner.optimise.free_fluence import make_plan
+from planner.optimise.planning import Effort, PlanRequest
 from planner.optimise.sampling import Budget
 from planner.treatment.beam_list import delivered_beams
 from planner.treatment.errors import PlanningError
@@ -217,7 +218,7 @@ def test_a_plan_is_no_hotter_than_its_template_allows(name, monkeypatch):
     asked = asked.model_copy(update={"target_maximum": constant(light)})
     largest, allowed = [], 9.0
     for again in (0, 3):  # searched once only, to see how hot it then is
-        monkeypatch.setattr(deliverable, "_AGAIN", again)
+        monkeypatch.setattr(deliverable, "SEARCHES", again)
         template = asked.model_copy(update={"maximum_dose": constant(allowed)})
         plan, delivery = make_deliverable(request(name, objectives=template), ENGINE, effort=QUICK)
         values = {row.name: row.value for row in target_metrics(plan.dose.volume, plan.targets["ptv"], 18.0)}

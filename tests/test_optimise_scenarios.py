@@ -11,7 +11,8 @@ from phantoms.grid import Grid
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.evaluate.dvh import isodose_volume_cc
-from planner.optimise.planning import dose_to_volume, make_plan, normalisation_factor, samples_of
+from planner.optimise.free_fluence import make_plan
+from planner.optimise.planning import dose_to_volume, normalisation_factor, samples_of
 from planner.optimise.reading import dose_at
 from planner.optimise.sampling import SPLIT, filled
 from planner.optimise.scenarios import felt

@@ -19,13 +19,15 @@ from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
 from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, mu_bounds, scaled_mu
 from planner.optimise.objectives import Objective
 from planner.optimise.planning import (
+    FIRMER,
+    SEARCHES,
     PlanRequest,
+    as_searched,
     binding,
     checked_target,
     dose_for,
     influence_for,
     is_corrected,
-    largest_in_target,
     normalisation_factor,
     objective_for,
     samples_of,
@@ -52,12 +54,6 @@ _ROUNDS = 6
 _SCALED = 2e-4
 # Static segments within this of the fewest monitor units that can be delivered are not worth their time.
 _HARDLY_USED = 1.01
-# A plan hotter than its template allows, or that normalisation scales by more than the last of these (what was searched
-# for is then not what is delivered), is searched again up to so often, each time with so much more weight on the
-# target's least and largest dose.
-_AGAIN, _FIRMER, _HARDLY_SCALED = 3, 4.0, 1.05
-# The largest dose that is aimed at, of what is allowed: metrics may find a peak between the points.
-_COOL = 0.99
 
 
 @dataclass(frozen=True)
@@ -344,13 +340,12 @@ def _finished(
 
     They are searched again with the dose just found while it is hotter than the template allows or was scaled by much.
     """
-    request, template = case.request, case.request.objectives
+    request = case.request
     points, dose, factor = _normalised(case, found, engine)
-    for n in range(1, _AGAIN + 1):
-        cool = largest_in_target(dose.volume, request) <= _COOL * template.maximum_dose.value
-        if cool and factor <= _HARDLY_SCALED:
+    for n in range(1, SEARCHES + 1):
+        if as_searched(dose.volume, factor, request):
             break
-        firm = replace(request, objectives=template.firmer(_FIRMER**n))
+        firm = replace(request, objectives=request.objectives.firmer(FIRMER**n))
         goal = objective_for(firm, case.samples, request.effort.stages[-1][0])
         influence = Corrected(case.influence, _offset(case, points, dose))
         how = _evaluations(case, effort), case.moves_leaves

@@ -1,6 +1,6 @@
-"""Make a plan: beams, points, fluence, dose, normalisation."""
+"""What every search of a plan starts from and ends with: the request, points, influence, dose, normalisation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,23 +11,28 @@ from phantoms.volume import Quantity, Volume
 from planner.engines.base import Capability, Engine, Influence
 from planner.engines.body import in_body
 from planner.engines.media import is_gas
-from planner.optimise.correction import Corrected, drifted
-from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
+from planner.optimise.correction import drifted
 from planner.optimise.goals import limit_of, objective_of
 from planner.optimise.objectives import Objective
 from planner.optimise.reading import dose_at
 from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample, voxel_of
 from planner.optimise.scenarios import felt, with_scenarios
-from planner.techniques.beams import beams_on, bixel_slices
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
 from planner.treatment.machine import Machine
 from planner.treatment.objective import ObjectiveTemplate
-from planner.treatment.plan import Plan
 from planner.treatment.prescription import Prescription
 from planner.treatment.scenario import NOMINAL, Robust
 from planner.treatment.technique import TechniqueSpec
+
+SEARCHES, FIRMER = 3, 4.0
+"""How often a plan that is not `as_searched` is searched again at most, each time with so much more weight on the
+target's least and largest dose."""
+# A plan that normalisation scales by more is not what was searched for.
+_HARDLY_SCALED = 1.05
+# The largest dose that is aimed at, of what is allowed: metrics may find a peak between the points.
+_COOL = 0.99
 
 
 @dataclass(frozen=True)
@@ -88,54 +93,6 @@ class PlanRequest:
     ignore_field: bool = False
     effort: Effort = field(default_factory=Effort)
     robust: Robust = "none"
-
-
-def make_plan(
-    request: PlanRequest,
-    engine: Engine,
-    progress: Callable[[int, float], None] = lambda evaluation, value: None,
-    fast: Engine | None = None,
-    corrector: Engine | None = None,
-) -> Plan:
-    """Return the plan that an engine finds for a request.
-
-    Parameters
-    ----------
-    request : PlanRequest
-    engine : Engine
-        Of the dose of the plan.
-    progress : callable
-        Is told the number of evaluations so far and the objective.
-    fast : Engine, optional
-        Engine inside the optimiser, with the capability INFLUENCE; `engine` itself if it has that.
-    corrector : Engine, optional
-        Engine of the dose-correction loop, as `engine` but with a larger uncertainty; `engine` itself if not given.
-
-    Raises
-    ------
-    PlanningError
-        If no engine with INFLUENCE is given, structures are missing or empty, the target lies outside the density or
-        does not fit the machine, or no dose reaches it.
-    """
-    ptv = checked_target(request)
-    beams = beams_on(ptv, request.machine, request.technique)
-    samples = samples_of(request)
-    fluence = _optimised(request, (corrector or engine, fast or engine), beams, samples, progress)
-    weights = [fluence.weights[part] for part in bixel_slices(beams)]
-    dose = dose_for(request, engine, beams, weights)
-    factor = normalisation_factor(dose.volume, request)
-    dose = scaled(dose, factor)
-    return Plan(
-        day=request.day,
-        machine=request.machine.name,
-        technique=request.technique.name,
-        prescription=request.prescription,
-        targets=request.targets,
-        beams=beams,
-        weights=tuple(part * factor for part in weights),
-        dose=dose,
-        facts=_facts(request, fluence, dose, len(beams), factor) | {"binds": binding(request, samples, dose.volume)},
-    )
 
 
 def samples_of(request: PlanRequest) -> Samples:
@@ -202,10 +159,11 @@ def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
     return request.prescription.dose_gy / now
 
 
-def largest_in_target(dose: Volume, request: PlanRequest) -> float:
-    """Return the largest dose in the PTV as a multiple of the prescription."""
+def as_searched(dose: Volume, factor: float, request: PlanRequest) -> bool:
+    """Tell whether a normalised dose is no hotter than its template allows, and was scaled by `factor` but little."""
     points, _ = _fine_points(request)
-    return float(dose_at(dose, points).max()) / request.prescription.dose_gy
+    largest = float(dose_at(dose, points).max()) / request.prescription.dose_gy
+    return largest <= _COOL * request.objectives.maximum_dose.value and factor <= _HARDLY_SCALED
 
 
 def _fine_points(request: PlanRequest) -> tuple[np.ndarray, np.ndarray]:
@@ -304,50 +262,3 @@ def influence_for(
     seen = drifted(beams, request.machine) if corrected and not request.ignore_field else beams
     ignore = request.ignore_field or corrected
     return fast.influence(request.density, seen, request.machine, samples.points_mm, ignore_field=ignore)
-
-
-def _optimised(
-    request: PlanRequest,
-    engines: tuple[Engine, Engine],
-    beams: tuple[Beam, ...],
-    samples: Samples,
-    progress: Callable[[int, float], None],
-) -> Fluence:
-    """Return the fluence that the fast engine finds, corrected by the dose of the accurate one if that is another."""
-    engine, fast = engines
-    influence = influence_for(request, beams, samples, engines)
-    template, prescription = request.objectives, request.prescription
-    stages = [(objective_for(request, samples, width), most) for width, most in request.effort.stages]
-    middle = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
-    start = start_weights(influence, samples.target.index, middle * prescription.dose_gy)
-    rough = Roughness.of(beams, template.smoothness.value)
-    fluence = optimise_fluence(influence, stages, start, roughness=rough, progress=progress)
-    last = [(stages[-1][0], request.effort.correction_evaluations)]
-    for _ in range(request.effort.corrections if engine is not fast else 0):
-        parts = [fluence.weights[part] for part in bixel_slices(beams)]
-        dose = dose_for(request, engine, beams, parts)
-        offset = dose_at(dose.volume, samples.points_mm) - influence.forward(fluence.weights)
-        again = optimise_fluence(
-            Corrected(influence, offset), last, fluence.weights, roughness=rough, progress=progress
-        )
-        fluence = replace(again, evaluations=fluence.evaluations + again.evaluations)
-    return fluence
-
-
-def _facts(request: PlanRequest, fluence: Fluence, dose: Dose, beams: int, factor: float) -> dict[str, float | str]:
-    how = request.objectives.normalisation.value
-    inside = request.targets["ptv"].on(dose.volume.grid) > 0
-    largest = float(dose.volume.data[inside].max())
-    return {
-        "objectives": request.objectives.name,
-        "objective": fluence.objective,
-        "evaluations": float(fluence.evaluations),
-        "beams": float(beams),
-        "bixels": float(len(fluence.weights)),
-        "points": float(len(fluence.dose_gy)),
-        "normalisation": f"{how.kind} {how.percent:g} %",
-        "robust": request.robust,
-        "normalisation_factor": factor,
-        "maximum_gy": largest,
-        "isodose_percent": 100 * request.prescription.dose_gy / largest,
-    }

@@ -15,7 +15,8 @@ from planner.engines.body import in_body
 from planner.optimise.control_points import undeliverable
 from planner.optimise.deliverable import make_deliverable
 from planner.optimise.extension import TUMOUR_BEFORE
-from planner.optimise.planning import Effort, PlanRequest, make_plan
+from planner.optimise.free_fluence import make_plan
+from planner.optimise.planning import Effort, PlanRequest
 from planner.optimise.prescribing import left_out, prescribe, targets
 from planner.timeline.arm import Arm
 from planner.timeline.draws import drawn_day, generator

@@ -1,0 +1,161 @@
+"""Make a plan of free fluence: bixels that no leaves have to shape."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from planner.engines.base import Engine, Influence
+from planner.optimise.correction import Corrected
+from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
+from planner.optimise.planning import (
+    FIRMER,
+    SEARCHES,
+    PlanRequest,
+    as_searched,
+    binding,
+    checked_target,
+    dose_for,
+    influence_for,
+    is_corrected,
+    normalisation_factor,
+    objective_for,
+    samples_of,
+    scaled,
+)
+from planner.optimise.reading import dose_at
+from planner.optimise.sampling import Samples
+from planner.techniques.beams import beams_on, bixel_slices
+from planner.treatment.beam import Beam
+from planner.treatment.dose import Dose
+from planner.treatment.plan import Plan
+
+Progress = Callable[[int, float], None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """What all steps of one plan share."""
+
+    request: PlanRequest
+    beams: tuple[Beam, ...]
+    samples: Samples
+    influence: Influence
+    roughness: Roughness
+    progress: Progress
+
+
+def make_plan(
+    request: PlanRequest,
+    engine: Engine,
+    progress: Progress = lambda evaluation, value: None,
+    fast: Engine | None = None,
+    corrector: Engine | None = None,
+) -> Plan:
+    """Return the plan that an engine finds for a request.
+
+    Parameters
+    ----------
+    request : PlanRequest
+    engine : Engine
+        Of the dose of the plan.
+    progress : callable
+        Is told the number of evaluations so far and the objective.
+    fast : Engine, optional
+        Engine inside the optimiser, with the capability INFLUENCE; `engine` itself if it has that.
+    corrector : Engine, optional
+        Engine of the dose-correction loop, as `engine` but with a larger uncertainty; `engine` itself if not given.
+
+    Raises
+    ------
+    PlanningError
+        If no engine with INFLUENCE is given, structures are missing or empty, the target lies outside the density or
+        does not fit the machine, or no dose reaches it.
+    """
+    ptv = checked_target(request)
+    engines = (corrector or engine, fast or engine)
+    beams, samples = beams_on(ptv, request.machine, request.technique), samples_of(request)
+    rough = Roughness.of(beams, request.objectives.smoothness.value)
+    case = _Case(request, beams, samples, influence_for(request, beams, samples, engines), rough, progress)
+    fluence = _free(case)
+    if is_corrected(request, engines):
+        for _ in range(request.effort.corrections):
+            fluence = _corrected(case, fluence, dose_for(request, engines[0], beams, _by_beam(case, fluence)))
+    fluence, dose, factor = _normalised(case, fluence, engine)
+    if is_corrected(request, engines):
+        for n in range(1, SEARCHES + 1):
+            if as_searched(dose.volume, factor, request):
+                break
+            fluence = _firmer(case, fluence, dose, FIRMER**n)
+            fluence, dose, factor = _normalised(case, fluence, engine)
+    return Plan(
+        day=request.day,
+        machine=request.machine.name,
+        technique=request.technique.name,
+        prescription=request.prescription,
+        targets=request.targets,
+        beams=beams,
+        weights=tuple(_by_beam(case, fluence)),
+        dose=dose,
+        facts=_facts(case, fluence, dose, factor),
+    )
+
+
+def _by_beam(case: _Case, fluence: Fluence) -> list[np.ndarray]:
+    return [fluence.weights[part] for part in bixel_slices(case.beams)]
+
+
+def _free(case: _Case) -> Fluence:
+    """Return the fluence that the fast engine finds."""
+    request, template = case.request, case.request.objectives
+    stages = [(objective_for(request, case.samples, width), most) for width, most in request.effort.stages]
+    middle = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
+    start = start_weights(case.influence, case.samples.target.index, middle * request.prescription.dose_gy)
+    return optimise_fluence(case.influence, stages, start, roughness=case.roughness, progress=case.progress)
+
+
+def _corrected(case: _Case, fluence: Fluence, dose: Dose) -> Fluence:
+    """Return the fluence that is found from another one with what its accurate dose is more than the fast engine's."""
+    request = case.request
+    stage = objective_for(request, case.samples, request.effort.stages[-1][0]), request.effort.correction_evaluations
+    offset = dose_at(dose.volume, case.samples.points_mm) - case.influence.forward(fluence.weights)
+    seen = Corrected(case.influence, offset)
+    again = optimise_fluence(seen, [stage], fluence.weights, roughness=case.roughness, progress=case.progress)
+    return replace(again, evaluations=fluence.evaluations + again.evaluations)
+
+
+def _firmer(case: _Case, fluence: Fluence, dose: Dose, factor: float) -> Fluence:
+    """Return a fluence found with so much more weight on the target; its objective is told without."""
+    request = case.request
+    firm = replace(request, objectives=request.objectives.firmer(factor))
+    again = _corrected(replace(case, request=firm), fluence, dose)
+    value, _ = objective_for(request, case.samples, request.effort.stages[-1][0]).evaluate(again.dose_gy)
+    return replace(again, objective=value)
+
+
+def _normalised(case: _Case, fluence: Fluence, engine: Engine) -> tuple[Fluence, Dose, float]:
+    """Return a fluence that meets the prescription, its dose, and the factor that did it."""
+    dose = dose_for(case.request, engine, case.beams, _by_beam(case, fluence))
+    factor = normalisation_factor(dose.volume, case.request)
+    return replace(fluence, weights=fluence.weights * factor), scaled(dose, factor), factor
+
+
+def _facts(case: _Case, fluence: Fluence, dose: Dose, factor: float) -> dict[str, float | str]:
+    request = case.request
+    how = request.objectives.normalisation.value
+    inside = request.targets["ptv"].on(dose.volume.grid) > 0
+    largest = float(dose.volume.data[inside].max())
+    return {
+        "objectives": request.objectives.name,
+        "objective": fluence.objective,
+        "evaluations": float(fluence.evaluations),
+        "beams": float(len(case.beams)),
+        "bixels": float(len(fluence.weights)),
+        "points": float(len(fluence.dose_gy)),
+        "normalisation": f"{how.kind} {how.percent:g} %",
+        "robust": request.robust,
+        "normalisation_factor": factor,
+        "maximum_gy": largest,
+        "isodose_percent": 100 * request.prescription.dose_gy / largest,
+        "binds": binding(request, case.samples, dose.volume),
+    }
