@@ -16,6 +16,7 @@ DIRECTIONS = 12
 
 
 def rays():
+    """Return twelve slanted sets of rays with kernels of ones: the sweep's time does not depend on their values."""
     slope = np.random.default_rng(0).uniform(-1, 1, (DIRECTIONS, 2))
     share = np.ones((DIRECTIONS, 1, len(RATES), 3, 4), np.float32)
     direction = np.tile(np.float32([1, 0, 0]), (DIRECTIONS, 1))
@@ -36,6 +37,7 @@ def column_of_light(size):
 @pytest.mark.benchmark(group="cone: twelve directions")
 @pytest.mark.parametrize("size", [100, 240], ids=["100 cubed, in cache", "240 cubed, in memory"])
 def test_sweep(benchmark, monkeypatch, size):
+    """Twelve directions through a cube, once so small that it stays in cache."""
     monkeypatch.setenv("LACUNA_THREADS", "1")
     density, deposit, balance = np.ones(size**3, np.float32), np.zeros(size**3, np.float32), np.zeros(2)
     layout = Layout((size, size, size), (size**2, size))
@@ -48,6 +50,7 @@ def test_sweep(benchmark, monkeypatch, size):
 
 @pytest.mark.benchmark(group="cone: arc of 180 control points, 2.5 mm head")
 def test_arc(benchmark):
+    """Four arcs of 45 control points each, on a head of spheres, TERMA included."""
     x = -90.0 + 2.5 * np.arange(73)
     r = np.sqrt(x[:, None, None] ** 2 + x[:, None] ** 2 + x**2)
     density = np.where(r < 72, 1.03, np.where(r < 79, 1.85, np.where(r < 84, 1.0, 0.0012)))

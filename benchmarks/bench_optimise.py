@@ -31,6 +31,7 @@ EVALUATIONS = 60
     scope="module", params=[("truebeam-stx", "ncvmat"), ("elekta-unity", "coplanar-imrt")], ids=lambda p: p[1]
 )
 def problem(request):
+    """Return influence, objective and start of a plan for a ball of 10 cm3 in a head of water."""
     machine = library.load("machines", request.param[0], Machine)
     technique = library.load("techniques", request.param[1], TechniqueSpec)
     template = library.load("objectives", "srs-marginal", ObjectiveTemplate)
@@ -45,6 +46,7 @@ def problem(request):
 
 
 def projected_gradient(influence, objective, start, evaluations):
+    """Return the least objective that the projected gradient method has met after so many evaluations."""
     scale = 1 / start.mean()
 
     def evaluate(x):
@@ -70,6 +72,7 @@ def projected_gradient(influence, objective, start, evaluations):
 
 
 def test_evaluation(benchmark, problem):
+    """One objective with its gradient: a forward and an adjoint product."""
     influence, objective, start = problem
 
     def once():
@@ -81,6 +84,7 @@ def test_evaluation(benchmark, problem):
 
 
 def test_lbfgsb(benchmark, problem):
+    """The optimiser that plans use."""
     influence, objective, start = problem
     found = benchmark.pedantic(
         lambda: optimise_fluence(influence, [(objective, EVALUATIONS)], start), rounds=1, iterations=1
@@ -90,6 +94,7 @@ def test_lbfgsb(benchmark, problem):
 
 
 def test_projected_gradient(benchmark, problem):
+    """Its peer, as many evaluations."""
     value = benchmark.pedantic(lambda: projected_gradient(*problem, EVALUATIONS), rounds=1, iterations=1)
     benchmark.extra_info["objective"] = value
     print(f"\nprojected gradient: {value:.5f} after {EVALUATIONS} evaluations")

@@ -23,6 +23,7 @@ BEAMS, RADIUS_MM = 12, 30.0
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
+    """Keep to one thread, which the limits of memory were measured with."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LACUNA_THREADS", "1")
         yield
@@ -30,6 +31,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def head():
+    """Return an ellipsoid of brain in a shell of bone."""
     grid = Grid.covering((-85, -105, -110), (85, 105, 110), 1.0)
     x, y, z = grid.axes_mm()
     r = (x[:, None, None] / 80) ** 2 + (y[:, None] / 100) ** 2 + (z / 105) ** 2
@@ -38,12 +40,14 @@ def head():
 
 @pytest.fixture(scope="module")
 def beams():
+    """Return twelve fields of 16 x 16 bixels at three couch angles."""
     bixels = BixelGrid((-20.0, -20.0), (2.5, 2.5), np.ones((16, 16), bool))
     return [Beam(360.0 * n / BEAMS, (0.0, 45.0, -45.0)[n % 3], 0.0, (10.0, 5.0, 30.0), bixels) for n in range(BEAMS)]
 
 
 @pytest.fixture(scope="module")
 def influence(head, beams):
+    """Return the influence of the fields on a ball of points about their isocentre."""
     at = np.arange(-RADIUS_MM, RADIUS_MM + 1, 1.5)
     x, y, z = np.meshgrid(at, at, at, indexing="ij")
     inside = x**2 + y**2 + z**2 < RADIUS_MM**2
@@ -52,6 +56,7 @@ def influence(head, beams):
 
 
 def machine():
+    """Return the linac of these figures."""
     return library.load("machines", "truebeam-stx", Machine)
 
 
@@ -79,6 +84,7 @@ def report(benchmark, work):
 
 
 def test_raytrace(benchmark, head):
+    """One beam's fan of rays through the head."""
     axes = (0.8, 0.6, 0.0, 0.0, 0.0, 1.0, 0.6, -0.8, 0.0)
     fan = Fan((-600.0, 800.0, 0.0), axes, 1000.0, (-80.0, -80.0), 2.0, 880.0, 1.0, (81, 81, 240))
     out = np.empty(fan.shape, np.float32)
@@ -88,18 +94,21 @@ def test_raytrace(benchmark, head):
 
 
 def test_forward(benchmark, influence):
+    """Weights to dose."""
     weights = np.linspace(0, 1, influence.shape[1])
     benchmark(influence.forward, weights)
     report(benchmark, influence.shape[0] * BEAMS)
 
 
 def test_adjoint(benchmark, influence):
+    """Gradients by dose to gradients by weight."""
     gradient = np.linspace(-1, 1, influence.shape[0])
     benchmark(influence.adjoint, gradient)
     report(benchmark, influence.shape[0] * BEAMS)
 
 
 def test_gather_alone(benchmark, influence):
+    """The memory-bound half of a forward product."""
     plane = influence.planes[0].forward(np.ones(256))
     out = np.zeros(influence.shape[0])
     benchmark(gather, plane, influence.footprints[0], out)
@@ -107,18 +116,21 @@ def test_gather_alone(benchmark, influence):
 
 
 def test_scatter_alone(benchmark, influence):
+    """The memory-bound half of an adjoint product."""
     plane = np.zeros_like(influence.planes[0].forward(np.ones(256)))
     benchmark(scatter, np.ones(influence.shape[0]), influence.footprints[0], plane)
     report(benchmark, influence.shape[0])
 
 
 def test_peer_stored_csr_forward(benchmark, influence):
+    """The product of a stored sparse matrix of the first beam."""
     matrix, weights = stored(influence), np.linspace(0, 1, 256, dtype=np.float32)
     benchmark(lambda: matrix @ weights)
     beside_limits(benchmark, influence.shape[0], "voxel_beam", read=bytes_a_row(matrix))
 
 
 def test_peer_stored_csr_adjoint(benchmark, influence):
+    """That of its transpose."""
     transposed = stored(influence).T.tocsr()
     gradient = np.linspace(-1, 1, influence.shape[0], dtype=np.float32)
     benchmark(lambda: transposed @ gradient)
@@ -126,6 +138,7 @@ def test_peer_stored_csr_adjoint(benchmark, influence):
 
 
 def test_dose_of_a_head(benchmark, head, beams):
+    """Dose of every voxel of the head."""
     weights = [np.ones(256)] * len(beams)
     engine, this = engine_named("pencil"), machine()
     benchmark.pedantic(engine.dose, (head, beams, weights, this), {"ignore_field": False}, rounds=1)

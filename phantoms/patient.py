@@ -50,24 +50,22 @@ class Course(Protocol):
 
 
 class Anatomy(Protocol):
-    """A patient whose anatomy can be asked for on any day: synthetic, or real with simulated days.
-
-    Attributes
-    ----------
-    id : str
-    facts : mapping of str to (float or str)
-        What was drawn for this patient, with the unit in the key (``tumour_volume_cc``, ``residual_doubling_day``).
-    course : Course
-    """
+    """A patient whose anatomy can be asked for on any day: synthetic, or real with simulated days."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Name of the patient, unique in a study."""
+        ...
 
     @property
-    def facts(self) -> Mapping[str, float | str]: ...  # noqa: D102
+    def facts(self) -> Mapping[str, float | str]:
+        """What was drawn for this patient, with the unit in the key (``tumour_volume_cc``)."""
+        ...
 
     @property
-    def course(self) -> Course: ...  # noqa: D102
+    def course(self) -> Course:
+        """How cavity and tumour change in volume."""
+        ...
 
     def epoch(self, day: float, *, images: bool = True) -> Epoch:
         """Return the truth on `day`: density and structures, and the MR volumes if `images`."""

@@ -62,11 +62,11 @@ class Diary:
 def test_plans_on_belief_and_delivers_on_truth():
     arm = strategy(on("resect", 0.0), on("image", 1.0), {"step": "plan"}, after("treat", 4.0))
     state = follow(arm, BallAnatomy(), Diary())
-    (delivery,) = state.deliveries
+    (session,) = state.sessions
     assert state.plan.belief.day == 1.0
-    assert delivery.day == delivery.truth.day == 5.0
-    assert delivery.dose == ("dose on", delivery.truth, state.plan)
-    assert delivery.truth.structures["cavity"].volume_cc < state.belief.structures["cavity"].volume_cc
+    assert session.day == session.truth.day == 5.0
+    assert session.dose == ("dose on", session.truth, state.plan)
+    assert session.truth.structures["cavity"].volume_cc < state.belief.structures["cavity"].volume_cc
 
 
 def test_log_tells_the_true_volumes_of_each_day():
@@ -90,8 +90,8 @@ def test_a_session_makes_the_anatomy_once():
 def test_a_session_delivers_the_dose_that_it_planned():
     same = {"same_session": True}
     steps = (on("image", 2.0), {"step": "plan", **same}, {"step": "treat", **same})
-    (delivery,) = follow(strategy(*steps), BallAnatomy(), Diary()).deliveries
-    assert delivery.dose == delivery.plan.dose
+    (session,) = follow(strategy(*steps), BallAnatomy(), Diary()).sessions
+    assert session.dose == session.plan.dose
 
 
 @dataclass
@@ -120,7 +120,7 @@ def test_fractions_on_several_days_are_added_on_the_truth_of_the_last():
     assert course.dose.deviation is not None
     np.testing.assert_allclose(course.dose.deviation.data, 0.04, rtol=1e-6)
     single = follow(strategy(on("image", 1.0), {"step": "plan"}, on("treat", 2.0)), BallAnatomy(), Physicist())
-    assert single.courses[0].dose is single.deliveries[0].dose
+    assert single.courses[0].dose is single.sessions[0].dose
 
 
 def test_every_plan_is_a_course_of_its_own_and_keeps_its_belief():
@@ -179,7 +179,7 @@ def test_a_session_is_one_day():
 def test_treatment_before_surgery():
     arm = strategy(on("image", -3.0), {"step": "plan"}, after("treat", 2.0), on("resect", 0.0), after("follow", 30.0))
     state = follow(arm, BallAnatomy(), Diary())
-    assert state.deliveries[0].truth.structures.keys() >= {"tumour"}
+    assert state.sessions[0].truth.structures.keys() >= {"tumour"}
     assert [entry.cavity_cc is None for entry in state.log] == [True, True, True, False, False]
 
 

@@ -86,10 +86,10 @@ def test_a_plan_moves_as_a_whole_and_back():
 def test_position_follows_the_drawn_target_of_the_day_and_not_the_true_one():
     state = follow(fractions("position"), BallAnatomy(), Drawing())
     (course,) = state.courses
-    shifts = [delivery.given.shift_mm for delivery in course.deliveries]
+    shifts = [session.given.shift_mm for session in course.sessions]
     np.testing.assert_allclose(shifts, [[4.0 * n, 0.0, 0.0] for n in (1, 2, 3)], atol=1e-6)
     # Each fraction moves the reference plan, not the one of the day before.
-    assert {id(delivery.plan) for delivery in course.deliveries} == {id(course.plan)}
+    assert {id(session.plan) for session in course.sessions} == {id(course.plan)}
     assert [entry.label for entry in state.log if entry.step == "treat"] == [
         "treat, moved by 4.0 mm", "treat, moved by 8.0 mm", "treat, moved by 12.0 mm"
     ]  # fmt: skip
@@ -99,8 +99,8 @@ def test_shape_plans_again_on_the_image_of_each_day_with_the_prescription_of_the
     practice = Drawing()
     (course,) = follow(fractions("shape"), BallAnatomy(), practice).courses
     assert practice.asked == [3.0, 5.0, 7.0]
-    assert [delivery.given.planned_on.day for delivery in course.deliveries] == [3.0, 5.0, 7.0]
-    assert {delivery.given.plan.prescription for delivery in course.deliveries} == {course.plan.prescription}
+    assert [session.given.planned_on.day for session in course.sessions] == [3.0, 5.0, 7.0]
+    assert {session.given.plan.prescription for session in course.sessions} == {course.plan.prescription}
     assert course.given.day == 7.0 and course.plan.day == 1.0
     # In the session the matter is that which it was planned on: the dose is that of the day's plan.
     np.testing.assert_allclose(course.dose.volume.data, (3.0 + 5.0 + 7.0) / 3)
@@ -108,18 +108,16 @@ def test_shape_plans_again_on_the_image_of_each_day_with_the_prescription_of_the
 
 def test_without_adaptation_the_plan_is_delivered_as_it_is():
     (course,) = follow(fractions("none"), BallAnatomy(), Drawing()).courses
-    assert all(
-        delivery.given.plan is course.plan and not delivery.given.shift_mm.any() for delivery in course.deliveries
-    )
+    assert all(session.given.plan is course.plan and not session.given.shift_mm.any() for session in course.sessions)
 
 
 @pytest.mark.parametrize("adapt", ["position", "shape"])
 def test_a_plan_of_the_same_image_needs_no_adaptation(adapt):
     practice = Drawing()
     steps = (on("image", 2.0), {"step": "plan", **SESSION}, {"step": "treat", **SESSION, "adapt": adapt})
-    (delivery,) = follow(strategy(*steps), BallAnatomy(), practice).deliveries
-    assert delivery.given.plan is delivery.plan and practice.asked == []
-    assert delivery.dose is delivery.plan.dose
+    (session,) = follow(strategy(*steps), BallAnatomy(), practice).sessions
+    assert session.given.plan is session.plan and practice.asked == []
+    assert session.dose is session.plan.dose
 
 
 def test_adapting_needs_the_image_of_the_session():

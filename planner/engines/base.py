@@ -51,21 +51,17 @@ def ignores_field(engine: str, can: Capability, machine: Machine, ignore_field: 
 
 
 class Influence(Protocol):
-    """The linear map from bixel weights to dose at points, never stored as a matrix.
-
-    Attributes
-    ----------
-    shape : tuple of 2 int
-        Number of points, number of bixels of all beams together (beams in order, each in C order of its open bixels).
-    beam_slices : tuple of slice
-        Where the bixels of each beam stand in a weight vector.
-    """
+    """The linear map from bixel weights to dose at points, never stored as a matrix."""
 
     @property
-    def shape(self) -> tuple[int, int]: ...  # noqa: D102
+    def shape(self) -> tuple[int, int]:
+        """Number of points, and of bixels: beams in order, each in C order of its open bixels."""
+        ...
 
     @property
-    def beam_slices(self) -> tuple[slice, ...]: ...  # noqa: D102
+    def beam_slices(self) -> tuple[slice, ...]:
+        """Where the bixels of each beam stand in a weight vector."""
+        ...
 
     def forward(self, weights: np.ndarray) -> np.ndarray:
         """Return the dose (Gy), shape (points,), of bixel weights, shape (bixels,), float64."""
@@ -77,19 +73,17 @@ class Influence(Protocol):
 
 
 class Engine(Protocol):
-    """A way to compute dose.
-
-    Attributes
-    ----------
-    name : str
-    can : Capability
-    """
+    """A way to compute dose."""
 
     @property
-    def name(self) -> str: ...  # noqa: D102
+    def name(self) -> str:
+        """The name that it is registered by."""
+        ...
 
     @property
-    def can(self) -> Capability: ...  # noqa: D102
+    def can(self) -> Capability:
+        """What it can compute."""
+        ...
 
     def influence(
         self,

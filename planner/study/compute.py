@@ -39,7 +39,7 @@ class Phase:
     Attributes
     ----------
     name : str
-        ``planned``: the planner's dose on belief; ``delivered``: the dose on truth, of all deliveries of the plan.
+        ``planned``: the planner's dose on belief; ``delivered``: the dose on truth, of all sessions of the plan.
         Of a second plan ``planned_2`` and ``delivered_2``, and so on.
     dose : Dose
     anatomy : Epoch
@@ -150,9 +150,9 @@ def delivered_metrics(course: Course, machine: Machine) -> list[Metric]:
 def _treatments(course: Course) -> list[Treatment]:
     """Return what a course delivered on each of its days; nothing where fluence was free."""
     return [
-        Treatment(d.day, d.given.how, d.given.plan.delivery)
-        for d in course.deliveries
-        if d.given.plan.delivery is not None
+        Treatment(session.day, session.given.how, session.given.plan.delivery)
+        for session in course.sessions
+        if session.given.plan.delivery is not None
     ]
 
 
@@ -200,7 +200,7 @@ def _plan_facts(case: Case, course: Course) -> dict[str, Any]:
         "treated_day": course.days[-1],
         "deliveries": len(course.days),
         "treated_days": list(course.days),
-        "adaptations": [_adaptation(d.given) for d in course.deliveries],
+        "adaptations": [_adaptation(session.given) for session in course.sessions],
         "apertures": plan.delivery is not None,
         **plan.facts,
     }

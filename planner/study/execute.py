@@ -22,10 +22,12 @@ from planner.study.store import write_case
 
 
 class Task(Protocol):
-    """What a child process is to do, told by a name of its own."""
+    """What a child process is to do."""
 
     @property
-    def id(self) -> str: ...  # noqa: D102
+    def id(self) -> str:
+        """Its name, unique in a batch."""
+        ...
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)

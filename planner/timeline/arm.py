@@ -95,7 +95,7 @@ def load_arm(name: str, source: Path, where: str) -> Arm:
 
 def _refuse_uneven_fractions(strategy: Strategy, prescription: PrescriptionRule, file: Path) -> None:
     """Refuse 'treat' steps among which the fractions of their plan cannot be shared out evenly."""
-    for steps in strategy.deliveries_by_plan():
+    for steps in strategy.treatments_by_plan():
         for row in prescription.rows.value:
             if steps and row.fractions % steps:
                 problem = (

@@ -36,8 +36,8 @@ class LogEntry:
 
 
 @dataclass(frozen=True, eq=False)
-class Delivery:
-    """A plan delivered on the anatomy of the day.
+class Session:
+    """A plan, or its part of the fractions, delivered on the anatomy of one day.
 
     Attributes
     ----------
@@ -64,49 +64,49 @@ class Delivery:
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """The deliveries of one plan: its fractions are shared out evenly among them.
+    """The sessions of one plan: its fractions are shared out evenly among them.
 
     Attributes
     ----------
-    deliveries : tuple of Delivery
+    sessions : tuple of Session
         In order of time; at least one.
     """
 
-    deliveries: tuple[Delivery, ...]
+    sessions: tuple[Session, ...]
 
     @property
     def plan(self) -> Plan:
         """The plan as it was made."""
-        return self.deliveries[0].plan
+        return self.sessions[0].plan
 
     @property
     def given(self) -> Plan:
         """The plan as it was delivered last: on its targets the delivered dose is told."""
-        return self.deliveries[-1].given.plan
+        return self.sessions[-1].given.plan
 
     @property
     def belief(self) -> Epoch:
         """What the plan was made on."""
-        return self.deliveries[0].belief
+        return self.sessions[0].belief
 
     @property
     def truth(self) -> Epoch:
         """The anatomy of the last day, on which the dose is told."""
-        return self.deliveries[-1].truth
+        return self.sessions[-1].truth
 
     @property
     def days(self) -> tuple[float, ...]:
-        """Days of the deliveries."""
-        return tuple(delivery.day for delivery in self.deliveries)
+        """Days of the sessions."""
+        return tuple(session.day for session in self.sessions)
 
     @cached_property
     def dose(self) -> Dose:
-        """Dose of the whole course: the mean of the deliveries, each of which gives its part of the fractions.
+        """Dose of the whole course: the mean of the sessions, each of which gives its part of the fractions.
 
         Doses are added in patient coordinates, aligned on the skull: tissue is not followed as it deforms. Statistical
         uncertainties are averaged like the doses, an upper bound: an engine may draw the same histories every day.
         """
-        doses = [delivery.dose for delivery in self.deliveries]
+        doses = [session.dose for session in self.sessions]
         last = doses[-1]
         if len(doses) == 1:
             return last
@@ -143,7 +143,7 @@ class State:
     plan : Plan or None
     planned_on : Epoch or None
         What the plan was made on: belief may have moved on since.
-    deliveries : tuple of Delivery
+    sessions : tuple of Session
     log : tuple of LogEntry
     """
 
@@ -153,7 +153,7 @@ class State:
     belief: Epoch | None = None
     plan: Plan | None = None
     planned_on: Epoch | None = None
-    deliveries: tuple[Delivery, ...] = ()
+    sessions: tuple[Session, ...] = ()
     log: tuple[LogEntry, ...] = ()
 
     def logged(self, step: str, label: str, truth: Epoch) -> "State":
@@ -167,9 +167,9 @@ class State:
 
     @property
     def courses(self) -> tuple[Course, ...]:
-        """The deliveries by plan, in order of time."""
-        plans = {id(delivery.plan): None for delivery in self.deliveries}
-        return tuple(Course(tuple(d for d in self.deliveries if id(d.plan) == plan)) for plan in plans)
+        """The sessions by plan, in order of time."""
+        plans = {id(session.plan): None for session in self.sessions}
+        return tuple(Course(tuple(s for s in self.sessions if id(s.plan) == plan)) for plan in plans)
 
     def done(self, step: str) -> int:
         """Return how many steps of a kind lie in the log."""

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from phantoms.patient import Epoch
 from planner.timeline.adaptation import adapted
-from planner.timeline.state import Delivery, State
+from planner.timeline.state import Session, State
 from planner.timeline.strategy import Recur, Step
 from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
@@ -80,8 +80,8 @@ def treat(state: State, step: Any, practice: Practice) -> State:
     given = adapted(step.adapt, (state.plan, state.planned_on), state.belief, practice)
     unchanged = truth.volumes["density"] is given.density
     dose = given.plan.dose if unchanged else practice.dose_on(truth, given.plan)
-    delivery = Delivery(state.day, truth, state.plan, state.planned_on, given, dose)
-    done = replace(state, truth=truth, deliveries=(*state.deliveries, delivery))
+    session = Session(state.day, truth, state.plan, state.planned_on, given, dose)
+    done = replace(state, truth=truth, sessions=(*state.sessions, session))
     return done.logged(step.step, ", ".join(filter(None, (step.label or step.step, given.told))), truth)
 
 

@@ -191,7 +191,7 @@ class Strategy(Frozen):
             pass
         return self
 
-    def deliveries_by_plan(self) -> list[int]:
+    def treatments_by_plan(self) -> list[int]:
         """Return how many 'treat' steps follow each 'plan' step."""
         counts: list[int] = []
         for step in self.steps:
