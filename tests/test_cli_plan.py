@@ -1,5 +1,6 @@
 """`lacuna plan` and `lacuna plan-check` end to end on a ball of water, and one line for every bad input."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_a_plan_leaves_all_that_it_promises(planned, files):
     assert made["inputs"]["target"]["path"] == str(files / "target.nii.gz")
     page = (planned / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 4 and "://" not in page
+
+
+def test_a_plan_names_its_inputs_as_they_were_given(files, monkeypatch):
+    monkeypatch.chdir(files)
+    case = read_case(PlanInputs(density=Path("density.nii.gz"), target=Path("target.nii.gz")), 0.1)
+    assert {name: file.path for name, file in case.files.items()} == {
+        "density": "density.nii.gz", "target": "target.nii.gz"
+    }  # fmt: skip
+    assert case.files["target"].sha256 == hashlib.sha256((files / "target.nii.gz").read_bytes()).hexdigest()
 
 
 def test_small_targets_have_a_finer_dose_grid_where_none_is_asked_for(files, tmp_path):

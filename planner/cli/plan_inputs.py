@@ -148,7 +148,7 @@ def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
         density=_on_dose_grid(density, structures["external"], spacing, thinnest_g_cm3),
         structures=structures,
         targets={"gtv": target, "ptv": ptv},
-        files={name: InputFile(path=str(path.resolve()), sha256=sha256_of(path)) for name, path in paths.items()},
+        files={name: InputFile(path=path.as_posix(), sha256=sha256_of(path)) for name, path in paths.items()},
         derived=derived,
     )
 

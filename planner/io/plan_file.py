@@ -27,8 +27,9 @@ class InputFile(Frozen):
     Attributes
     ----------
     path : str
-        As it was given, made absolute.
+        As it was given: a plan may be handed on, and says nothing of the machine it was made on.
     sha256 : str
+        Of its content, which tells the file wherever it lies.
     """
 
     path: str
