@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from planner import library
-from planner.evaluate.apertures import leaf_borders_mm
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
 from planner.treatment.machine import Machine
 
@@ -18,7 +17,7 @@ def machine_named(name: str) -> Machine:
 
 def aperture(machine: Machine, half_mm: float = 10.0, shift_mm: float = 0.0) -> dict:
     """Return the leaves of a rectangle, closed behind the jaws with the least gap at its middle."""
-    borders = leaf_borders_mm(machine)
+    borders = machine.leaf_borders_mm
     gap = machine.delivery.minimum_gap_mm.value
     inside = (borders[1:] > -half_mm + 1e-9) & (borders[:-1] < half_mm - 1e-9)
     left = np.where(inside, shift_mm - half_mm, shift_mm - gap / 2)

@@ -13,7 +13,6 @@ from planner.engines.base import Capability
 from planner.treatment.beam import Beam
 from planner.treatment.constant import Constant, Status
 from planner.treatment.dose import Dose
-from planner.treatment.geometry import beam_frame
 from planner.treatment.machine import Machine, Source
 
 
@@ -86,7 +85,7 @@ class BlurredBeamlets:
     sigma_mm: float = 2.5
 
     def _beam(self, beam: Beam, sad_mm: float, points: np.ndarray) -> np.ndarray:
-        frame = beam_frame(beam.gantry_deg, beam.couch_deg, beam.collimator_deg, beam.isocentre_mm, sad_mm)
+        frame = beam.frame(sad_mm)
         away = points - frame.source_mm
         local = away @ frame.axes.T
         distance = np.linalg.norm(away, axis=1)

@@ -8,7 +8,7 @@ from hand_made import arc, arcs_on, fields_on, machine_named, moved_leaf, segmen
 
 from planner import library
 from planner.evaluate import metrics as metrics_module
-from planner.evaluate.apertures import aperture_figures, area_mm2, leaf_borders_mm
+from planner.evaluate.apertures import aperture_figures, area_mm2
 from planner.evaluate.deliverability import clinical_violations, machine_violations, template_violations
 from planner.evaluate.delivery_time import delivery_time, gantry_way_deg, intervals
 from planner.treatment.constant import Constant
@@ -199,7 +199,7 @@ def test_leaves_of_another_machine_are_refused():
 def test_figures_of_apertures():
     point = ARCS.beams[0].control_points[0]
     assert area_mm2(point, STX) == pytest.approx(400.0)
-    assert leaf_borders_mm(STX)[[0, 30, 60]] == pytest.approx([-110.0, 0.0, 110.0])
+    assert STX.leaf_borders_mm[[0, 30, 60]] == pytest.approx([-110.0, 0.0, 110.0])
     assert area_mm2(replace(point, jaw_y_mm=(-1.0, 3.0)), STX) == pytest.approx(80.0)
     wider = spoilt(ARCS, 0, 0, mu=340.0, jaw_y_mm=(-5.0, 5.0))
     figures = aperture_figures(replace(wider, fractions=2), STX, prescription_gy=9.6)

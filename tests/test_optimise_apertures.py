@@ -6,7 +6,7 @@ from oracles_planning import machine
 
 from planner import library
 from planner.optimise.aperture_size import Smallness
-from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2, leaf_borders_mm
+from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.beam_list import Leaves, OpenField, weighted_beam
 from planner.treatment.machine import Machine
@@ -78,7 +78,7 @@ def test_weights_are_the_open_part_of_each_bixel():
 
 
 def test_areas_are_between_leaves_and_jaws():
-    borders = leaf_borders_mm(STX)
+    borders = STX.leaf_borders_mm
     pairs = len(borders) - 1
     at = ApertureSet(np.full((1, pairs), -4.0), np.full((1, pairs), 6.0), np.array([[-3.0, 5.5]]), np.ones(1))
     assert areas_mm2(at, borders)[0] == pytest.approx(10 * 8.5)
@@ -92,11 +92,11 @@ def test_a_collimator_without_offset_is_taken_as_it_is():
 
 
 def test_gradient_of_what_apertures_miss_in_area():
-    small = Smallness(leaf_borders_mm(STX), 150.0, 0.7)
+    small = Smallness(STX.leaf_borders_mm, 150.0, 0.7)
     at = apertures(len(STX.leaf_width_mm.value), seed=5)
     zero = ApertureSet(*(np.zeros(part.shape) for part in at.parts))
     assert small.evaluate(at, zero) > 0
-    assert Smallness(leaf_borders_mm(STX), 1.0, 0.7).evaluate(at, zero) == 0.0
+    assert Smallness(STX.leaf_borders_mm, 1.0, 0.7).evaluate(at, zero) == 0.0
     step = 1e-5
     for name in ("left_mm", "right_mm", "jaw_mm"):
         part, derivative = getattr(at, name), getattr(zero, name)

@@ -4,7 +4,7 @@ from oracles_planning import ball
 
 from phantoms.grid import Grid
 from planner import library
-from planner.optimise.apertures import areas_mm2, leaf_borders_mm
+from planner.optimise.apertures import areas_mm2
 from planner.optimise.conformal import conformal_apertures, outline
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.machine import Machine
@@ -29,13 +29,13 @@ def test_the_field_of_a_ball_is_a_disc(margin):
         assert got.jaw_mm[n] == pytest.approx([-radius, radius], abs=0.45)
         assert wider[0][n, 29:31] == pytest.approx(radius, abs=0.35)
         assert wider[1][n, 29:31] == pytest.approx(-radius, abs=0.35)
-        nominal = areas_mm2(got.chosen(np.array([n])), leaf_borders_mm(STX))[0]
+        nominal = areas_mm2(got.chosen(np.array([n])), STX.leaf_borders_mm)[0]
         assert nominal + 4 * behind * radius == pytest.approx(np.pi * radius**2, rel=0.03)
 
 
 def test_tips_follow_a_target_off_the_axis():
     got = conformal_apertures(ball("ptv", GRID, (6, -4, 8), 9), [beam(0), beam(90)], STX, 0.0)
-    pair = int(np.searchsorted(leaf_borders_mm(STX), 8.0)) - 1
+    pair = int(np.searchsorted(STX.leaf_borders_mm, 8.0)) - 1
     middle = 0.5 * (got.left_mm + got.right_mm)[:, pair]
     # X of the device is patient +x from the front (gantry 0) and +y (posterior) from the left.
     assert middle == pytest.approx([6.0, -4.0], abs=0.3)

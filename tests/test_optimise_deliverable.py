@@ -13,7 +13,6 @@ from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.pencil import PencilBeam
 from planner.evaluate.metrics import target_metrics
 from planner.optimise import deliverable
-from planner.optimise.apertures import leaf_borders_mm
 from planner.optimise.correction import drifted
 from planner.optimise.deliverable import ApertureEffort, make_deliverable
 from planner.optimise.free_fluence import make_plan
@@ -125,7 +124,7 @@ def test_conformal_leaves_are_trimmed_near_the_outline(name, machine):
     step = {"step_deg": 10.0} if name == "dca" else {}
     made = [request(name, machine, technique=technique(name, trim_mm=trim, **step)) for trim in (2.5, 0.0)]
     (trimmed, delivery), (strict, outline) = (make_deliverable(r, ENGINE, effort=QUICK) for r in made)
-    borders, away = leaf_borders_mm(made[0].machine), []
+    borders, away = made[0].machine.leaf_borders_mm, []
     for beam, followed in zip(delivery.beams, outline.beams, strict=True):
         for at, near in zip(beam.control_points, followed.control_points, strict=True):
             assert at.jaw_y_mm == near.jaw_y_mm
@@ -250,7 +249,7 @@ def test_a_template_opens_conformal_leaves_by_its_margin_and_no_others():
     )
     near, far = (deliverable._prepared(request("conformal", **c), (ENGINE, ENGINE)) for c in ({}, {"objectives": wide}))
     (one, _), (two, _) = (deliverable._started(case, QUICK, lambda evaluation, value: None) for case in (near, far))
-    middle = len(leaf_borders_mm(near.request.machine)) // 2
+    middle = len(near.request.machine.leaf_borders_mm) // 2
     # The field edge is 3 mm from the outline, along a leaf that meets it at an angle a little more.
     left, right = two.apertures.left_mm - one.apertures.left_mm, two.apertures.right_mm - one.apertures.right_mm
     assert np.concatenate([-left[:, middle], right[:, middle]]) == pytest.approx(3.25, abs=0.35)

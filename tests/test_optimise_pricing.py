@@ -5,7 +5,7 @@ import pytest
 from oracles_planning import constant
 
 from planner import library
-from planner.optimise.apertures import ApertureMap, areas_mm2, leaf_borders_mm
+from planner.optimise.apertures import ApertureMap, areas_mm2
 from planner.optimise.leaf_limits import JAW_GAP_MM
 from planner.optimise.pricing import fastest_opening
 from planner.treatment.beam import Beam, BixelGrid
@@ -64,7 +64,7 @@ def test_openings_are_no_smaller_than_the_machine_permits():
     x, y = (0.5 * (edges[1:] + edges[:-1]) for edges in GRID.edges_mm)
     gain = np.exp(-(x[:, None] ** 2 + y**2) / 18.0) - 0.4
     small, large = (fastest_opening(gain, GRID, permitting(area)) for area in (0.0, 100.0))
-    area = [float(areas_mm2(found, leaf_borders_mm(UNITY))[0]) for found in (small, large)]
+    area = [float(areas_mm2(found, UNITY.leaf_borders_mm)[0]) for found in (small, large)]
     assert area[0] < 80.0
     assert area[1] >= 100.0
     assert 0.0 < gained(large, gain) < gained(small, gain)

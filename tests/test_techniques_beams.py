@@ -110,7 +110,7 @@ def test_open_bixels_are_those_within_the_margin(leaves):
     for beam in beams_on(target, m, ring(5, margin=3.0)):
         grid = beam.bixels
         assert beam.isocentre_mm == pytest.approx(target.centroid_mm)
-        frame = beam_frame(beam.gantry_deg, beam.couch_deg, beam.collimator_deg, beam.isocentre_mm, m.sad_mm.value)
+        frame = beam.frame(m.sad_mm.value)
         seen = project(target_points(target), frame, m.sad_mm.value)
         centres = np.array(grid.low_mm) + (np.indices(grid.open.shape).reshape(2, -1).T + 0.5) * grid.size_mm
         outside = np.maximum(np.abs(seen[None] - centres[:, None]) - np.array(grid.size_mm) / 2, 0)

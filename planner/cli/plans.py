@@ -272,7 +272,7 @@ def _resolved(wanted: Wanted) -> _Resolved:
     template = library.load("objectives", name, ObjectiveTemplate, "--template")
     if not (np.isfinite(wanted.dose_gy) and 0 < wanted.dose_gy <= 200):
         raise InputError("--prescription-gy", "", f"must lie above 0 and be at most 200, got {wanted.dose_gy:g}")
-    has_field = any(machine.magnetic_field_t.value)
+    has_field = machine.field_strength_t > 0
     ignored = wanted.ignore_field and has_field
     chosen = wanted.engine or (ENGINE_IN_FIELD if has_field and not ignored else USUAL_ENGINE)
     engine = engine_named(chosen, "--engine")

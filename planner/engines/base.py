@@ -39,7 +39,7 @@ def ignores_field(engine: str, can: Capability, machine: Machine, ignore_field: 
     CapabilityError
         If the machine has a field, the engine cannot see it and the user did not say that it may be left out.
     """
-    field = float(np.linalg.norm(machine.magnetic_field_t.value))
+    field = machine.field_strength_t
     if field == 0 or Capability.BFIELD in can:
         return False
     if not ignore_field:

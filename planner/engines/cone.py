@@ -28,7 +28,6 @@ from planner.engines.fluence import fluence_plane
 from planner.engines.media import Media, media_of
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.dose import Dose
-from planner.treatment.geometry import BeamFrame, beam_frame
 from planner.treatment.machine import Calibration, Machine
 
 # Numerical: beams whose axes are closer than this share one table of kernels, tilted to second order. The dose of arcs
@@ -125,7 +124,7 @@ class CollapsedCone(WholePlans):
         there = [bool(part.any()) for part in parts]
         for beam, weight in beams:
             plane = self._fluence(beam, weight, machine)
-            fan = self._fan(grid, _frame(beam, machine), plane, machine.sad_mm.value)
+            fan = self._fan(grid, beam, plane, machine.sad_mm.value)
             depths = (np.zeros(fan.shape, np.float32), np.zeros(fan.shape, np.float32))
             for part, depth in zip(compress(parts, there), compress(depths, there), strict=True):
                 run_chunks(
@@ -172,8 +171,9 @@ class CollapsedCone(WholePlans):
             reference.gy_per_mu.value / np.interp(reference.depth_mm.value, depths, dose[count // 2, :, count // 2])
         )
 
-    def _fan(self, grid: Grid, frame: BeamFrame, plane: FluencePlane, sad: float) -> Fan:
+    def _fan(self, grid: Grid, beam: Beam, plane: FluencePlane, sad: float) -> Fan:
         """Return the fan of rays over the field, through all of the grid."""
+        frame = beam.frame(sad)
         low, high = np.asarray(grid.low_mm), np.asarray(grid.high_mm)
         corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
         along = np.maximum((corners - frame.source_mm) @ frame.axes[2], 0.05 * sad)
@@ -236,17 +236,13 @@ class _Batch:
         return deposit.reshape(self.stopping.shape), float(balance[1])
 
 
-def _frame(beam: Beam, machine: Machine) -> BeamFrame:
-    return beam_frame(beam.gantry_deg, beam.couch_deg, beam.collimator_deg, beam.isocentre_mm, machine.sad_mm.value)
-
-
 def _similar(beams: Sequence[Beam], weights: Sequence[np.ndarray], machine: Machine) -> list[list[int]]:
     """Return the indices of the beams that carry weight, in groups whose axes are close together."""
     groups: list[tuple[np.ndarray, list[int]]] = []
     for n, beam in enumerate(beams):
         if not np.any(weights[n]):
             continue
-        axis = _frame(beam, machine).axes[2]
+        axis = beam.frame(machine.sad_mm.value).axes[2]
         for first, members in groups:
             if axis @ first > np.cos(np.radians(_GROUP_DEG)):
                 members.append(n)

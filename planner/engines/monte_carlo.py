@@ -55,7 +55,7 @@ class MonteCarlo(WholePlans):
         region: Structure | None = None,
     ) -> Dose:
         """Return the dose of `beams` with `weights` on the grid of `density`, with its uncertainty."""
-        strength = float(np.linalg.norm(machine.magnetic_field_t.value))
+        strength = machine.field_strength_t
         whole = in_air(density, reach_mm(strength)) if self.air and strength > 0 else density
         inside = None if region is None else region.on(whole.grid) >= 0.5
         if inside is not None and not inside.any():

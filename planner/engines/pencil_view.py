@@ -14,7 +14,6 @@ from planner.engines.pencil_kernel import DEPTH_STEP_MM, pencil_kernel
 from planner.engines.pencil_output import fluence_of
 from planner.engines.pencil_plane import Plane, beam_plane
 from planner.treatment.beam import Beam
-from planner.treatment.geometry import beam_frame
 from planner.treatment.machine import AliRogers, Machine
 
 _ROWS = 8
@@ -101,7 +100,7 @@ def amplitude_table(spectrum: str | AliRogers, first: int = 0, last: int = 4) ->
 def _fan(beam: Beam, machine: Machine, box: np.ndarray, resolution: Resolution) -> Fan:
     """Return the fan that covers a box as the beam sees it."""
     sad, step = machine.sad_mm.value, resolution.ray_mm
-    frame = beam_frame(beam.gantry_deg, beam.couch_deg, beam.collimator_deg, beam.isocentre_mm, sad)
+    frame = beam.frame(sad)
     corners = np.array([[x, y, z] for x in box[:, 0] for y in box[:, 1] for z in box[:, 2]])
     seen = (corners - frame.source_mm) @ frame.axes.T
     # The source may stand inside the box (a far-off isocentre): nothing nearer to it than this is of interest.

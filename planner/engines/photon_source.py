@@ -9,7 +9,7 @@ from planner.engines.beam_model import fluence_map, per_photon, softening
 from planner.engines.monte_carlo_physics import monte_carlo_physics
 from planner.library.tables import spectrum
 from planner.treatment.beam import Beam
-from planner.treatment.geometry import beam_frame, solid_angle_sr
+from planner.treatment.geometry import solid_angle_sr
 from planner.treatment.machine import Machine
 
 _SOFTENING_STEP_MM = 5.0
@@ -30,7 +30,7 @@ def emission(
         Photons per mm2 on the axis, at the isocentre in vacuum, of one monitor unit. Not used for a point source.
     """
     sad = machine.sad_mm.value
-    frames = [beam_frame(b.gantry_deg, b.couch_deg, b.collimator_deg, b.isocentre_mm, sad) for b in beams]
+    frames = [beam.frame(sad) for beam in beams]
     blur = (0.0, 0.0)
     owner, edges, photons = [], [], []
     for n, (beam, weight) in enumerate(zip(beams, weights, strict=True)):

@@ -8,15 +8,9 @@ from planner.treatment.delivery import ControlPoint, Delivery
 from planner.treatment.machine import Machine
 
 
-def leaf_borders_mm(machine: Machine) -> np.ndarray:
-    """Return the borders of the leaf pairs along Y in the isocentre plane, shape (pairs + 1,), from -Y to +Y."""
-    widths = np.asarray(machine.leaf_width_mm.value)
-    return np.concatenate([[0.0], np.cumsum(widths)]) - widths.sum() / 2
-
-
 def open_height_mm(point: ControlPoint, machine: Machine) -> np.ndarray:
     """Return how much of each leaf pair's width lies between the jaws, shape (pairs,)."""
-    borders = leaf_borders_mm(machine)
+    borders = machine.leaf_borders_mm
     low, high = point.jaw_y_mm
     return np.clip(np.minimum(borders[1:], high) - np.maximum(borders[:-1], low), 0.0, None)
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from planner.evaluate.apertures import area_mm2, leaf_borders_mm, open_height_mm
+from planner.evaluate.apertures import area_mm2, open_height_mm
 from planner.evaluate.delivery_time import intervals
 from planner.evaluate.metrics import Metric, limit_name
 from planner.treatment.delivery import ControlPoint, Delivery, TreatmentBeam
@@ -223,7 +223,7 @@ def _field(place: _Place) -> Iterator[Violation]:
         yield place.beyond("jaw_y_mm", high - low, 0.0, "mm", "opening of the jaws")
     if max(-low, high) > half_y + SLACK_MM:
         yield place.beyond("jaw_y_mm", max(-low, high), half_y, "mm", "reach of the jaws along Y")
-    borders = leaf_borders_mm(place.machine)
+    borders = place.machine.leaf_borders_mm
     seen = open_height_mm(place.point, place.machine) > 0
     open_pairs = seen & (np.asarray(place.point.right_mm) > np.asarray(place.point.left_mm))
     if not open_pairs.any():

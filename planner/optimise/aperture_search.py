@@ -4,27 +4,22 @@ L-BFGS-B under bounds: between stages each pair keeps the point in the middle of
 their own sides of it. The limits that are no bounds are met by moving to permitted apertures after each stage.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, minimize
+from scipy.optimize import Bounds
 
 from planner.engines.base import Influence
 from planner.optimise.aperture_size import Smallness
-from planner.optimise.apertures import ApertureMap, ApertureSet, leaf_borders_mm, opened_mm
-from planner.optimise.leaf_limits import SPARE_MU, Motion, has_y_jaws, limits_of, mu_bounds, permitted
+from planner.optimise.apertures import ApertureMap, ApertureSet, opened_mm
+from planner.optimise.leaf_limits import JAW_GAP_MM, SPARE_MU, Motion, has_y_jaws, limits_of, mu_bounds, permitted
+from planner.optimise.minimise import Progress, minimised
 from planner.optimise.objectives import Objective
 from planner.treatment.machine import Machine
 
-Progress = Callable[[int, float], None]
-
-_ENOUGH = 1e-8
 # A step of 1 mm of a tip changes the dose about as much as this part of the mean monitor units of a control point.
 _MU_STEP = 0.1
-# Jaws stay this far from the middle between them.
-_HALF_JAW_MM = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +68,7 @@ class Outline:
 
     def narrowed(self, room: Room, now: ApertureSet, machine: Machine) -> Room:
         """Return a room without what is too far from the outline; where the tips are now is always in it."""
-        shown = opened_mm(self.apertures, leaf_borders_mm(machine)) > 0
+        shown = opened_mm(self.apertures, machine.leaf_borders_mm) > 0
         low, high = [], []
         for part in (0, 1):
             tip, here = self.apertures.parts[part], now.parts[part]
@@ -103,8 +98,8 @@ def room_of(apertures: ApertureSet, where: ApertureMap, machine: Machine, motion
     jaw_low = jaw_high = apertures.jaw_mm
     if has_y_jaws(machine):
         between = apertures.jaw_mm.mean(axis=1, keepdims=True)
-        jaw_low = np.concatenate([np.minimum(y0, apertures.jaw_mm[:, :1]), between + _HALF_JAW_MM], axis=1)
-        jaw_high = np.concatenate([between - _HALF_JAW_MM, np.maximum(y1, apertures.jaw_mm[:, 1:])], axis=1)
+        jaw_low = np.concatenate([np.minimum(y0, apertures.jaw_mm[:, :1]), between + 0.5 * JAW_GAP_MM], axis=1)
+        jaw_high = np.concatenate([between - 0.5 * JAW_GAP_MM, np.maximum(y1, apertures.jaw_mm[:, 1:])], axis=1)
         jaw_low, jaw_high = np.minimum(jaw_low, apertures.jaw_mm), np.maximum(jaw_high, apertures.jaw_mm)
     return Room(ApertureSet(left, inner_right, jaw_low, low_mu), ApertureSet(inner_left, right, jaw_high, high_mu))
 
@@ -138,7 +133,6 @@ def search(
     outline : Outline, optional
         What leaves stay near, where they move at all.
     progress : callable
-        Is told the number of evaluations so far and the objective.
     """
     now, count = permitted(start, machine, motion), 0
     for objective, most in stages:
@@ -147,7 +141,7 @@ def search(
             room = outline.narrowed(room, now, machine)
         scale = _MU_STEP * float(now.mu.mean())
         before, _ = objective.evaluate(influence.forward(where.forward(now)))
-        small = Smallness(leaf_borders_mm(machine), limits_of(machine).minimum_segment_area_mm2.value, before)
+        small = Smallness(machine.leaf_borders_mm, limits_of(machine).minimum_segment_area_mm2.value, before)
         function = _Function(influence, where, objective, small, now, room, scale)
 
         def evaluate(x: np.ndarray, function: _Function = function) -> tuple[float, np.ndarray]:
@@ -157,7 +151,8 @@ def search(
             progress(count, value)
             return value, gradient
 
-        x = _minimised(evaluate, _packed(now, room, scale), room, scale, most)
+        bounds = Bounds(_packed(room.low, room, scale), _packed(room.high, room, scale))
+        x, _ = minimised(evaluate, _packed(now, room, scale), bounds, most)
         now = permitted(_unpacked(x, now, room, scale), machine, motion)
     value, _ = stages[-1][0].evaluate(influence.forward(where.forward(now)))
     return Search(now, value, count)
@@ -198,14 +193,3 @@ def _unpacked(x: np.ndarray, base: ApertureSet, room: Room, scale: float) -> Ape
         parts.append(new)
         first += count
     return ApertureSet(*parts)
-
-
-def _minimised(
-    evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, room: Room, scale: float, most: int
-) -> np.ndarray:
-    """Return where a function with gradient is least within the bounds, after `most` evaluations."""
-    bounds = Bounds(_packed(room.low, room, scale), _packed(room.high, room, scale))
-    options = {"maxfun": most, "maxiter": most, "maxcor": 12, "ftol": _ENOUGH, "gtol": 0.0}
-    begin = np.clip(start, bounds.lb, bounds.ub)
-    found: Any = minimize(evaluate, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)  # type: ignore[call-overload]
-    return np.asarray(found.x)

@@ -46,12 +46,6 @@ class ApertureSet:
         return ApertureSet(*(part[which] for part in self.parts))
 
 
-def leaf_borders_mm(machine: Machine) -> np.ndarray:
-    """Return the borders of the leaf pairs along Y, shape (pairs + 1,)."""
-    widths = machine.leaf_width_mm.value
-    return np.asarray(np.concatenate([[0.0], np.cumsum(widths)]) - sum(widths) / 2)
-
-
 def opened_mm(apertures: ApertureSet, borders_mm: np.ndarray) -> np.ndarray:
     """Return the height along Y that each pair has between the jaws, shape (n, pairs)."""
     low, high = apertures.jaw_mm[:, :1], apertures.jaw_mm[:, 1:]
@@ -124,7 +118,7 @@ class ApertureMap:
         """
         passage = passage or Passage.at_rest(len(beam_of))
         nearest = np.asarray(passage.tips.argmax(axis=1)).ravel()
-        borders = leaf_borders_mm(machine)
+        borders, behind = machine.leaf_borders_mm, machine.field_behind_tips_mm
         first = np.cumsum([0, *(beam.bixels.count for beam in beams)])
         longest = max(beam.bixels.open.shape[0] for beam in beams)
         rows = [_strips(beam, borders, int(first[n]), (longest, int(first[-1]))) for n, beam in enumerate(beams)]
@@ -133,7 +127,6 @@ class ApertureMap:
         pair, low, high, start, index = (np.concatenate([rows[b][k] for b in shines]) for k in range(5))
         edges = [beam.bixels.edges_mm for beam in beams]
         bounds = np.array([[x[0], x[-1], y[0], y[-1]] for x, y in edges])[np.asarray(beam_of)]
-        behind = machine.collimation.leaf_offset_mm.value if machine.collimation else 0.0
         size = beams[0].bixels.size_mm
         return cls(passage, nearest, point, pair, low, high, start, index, size, behind, int(first[-1]), bounds)
 

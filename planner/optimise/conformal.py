@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from phantoms.structure import Structure
-from planner.optimise.apertures import ApertureSet, leaf_borders_mm
+from planner.optimise.apertures import ApertureSet
 from planner.optimise.sampling import SPLIT, filled
 from planner.techniques.aperture import project
 from planner.treatment.beam import Beam
-from planner.treatment.geometry import beam_frame
 from planner.treatment.machine import Machine
 
 # Height of the rows that an outline is told in.
@@ -33,12 +32,11 @@ def conformal_apertures(target: Structure, beams: Sequence[Beam], machine: Machi
     whole = target.cropped(1)
     points, _ = filled(whole.grid, whole.occupancy, SPLIT)
     reach = margin_mm + 0.5 * float(np.mean(whole.grid.spacing_mm)) / SPLIT
-    borders, sad = leaf_borders_mm(machine), machine.sad_mm.value
-    behind = machine.collimation.leaf_offset_mm.value if machine.collimation else 0.0
+    borders, sad, behind = machine.leaf_borders_mm, machine.sad_mm.value, machine.field_behind_tips_mm
     count = len(borders) - 1
     left, right, jaw = np.zeros((len(beams), count)), np.zeros((len(beams), count)), np.zeros((len(beams), 2))
     for n, beam in enumerate(beams):
-        frame = beam_frame(beam.gantry_deg, beam.couch_deg, beam.collimator_deg, beam.isocentre_mm, sad)
+        frame = beam.frame(sad)
         y, low, high = outline(project(points, frame, sad), reach)
         pair = np.searchsorted(borders, y, side="right") - 1
         rows = np.bincount(pair, minlength=count)

@@ -7,7 +7,6 @@ import numpy as np
 
 from planner.engines.base import Influence
 from planner.treatment.beam import Beam
-from planner.treatment.geometry import beam_frame
 from planner.treatment.machine import Machine
 
 
@@ -31,8 +30,7 @@ def drifted(beams: Sequence[Beam], machine: Machine) -> tuple[Beam, ...]:
 
 
 def _moved(beam: Beam, machine: Machine, along: np.ndarray) -> tuple[float, float, float]:
-    angles = (beam.gantry_deg, beam.couch_deg, beam.collimator_deg)
-    forwards = beam_frame(*angles, beam.isocentre_mm, machine.sad_mm.value).axes[2]
+    forwards = beam.frame(machine.sad_mm.value).axes[2]
     x, y, z = (np.asarray(beam.isocentre_mm) - np.cross(forwards, along)).tolist()
     return x, y, z
 

@@ -3,7 +3,6 @@
 Arcs start from fluence and static fields from conformal apertures, to which segments are added one by one.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,27 +10,29 @@ import numpy as np
 
 from planner.engines.base import Engine, Influence
 from planner.optimise.aperture_search import Outline, Search, search
-from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2, leaf_borders_mm
+from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2
 from planner.optimise.conformal import conformal_apertures
 from planner.optimise.control_points import delivery_of, fine_beams, motion_of, passage_of, shaping_of
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
 from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, mu_bounds, scaled_mu
+from planner.optimise.minimise import Progress
 from planner.optimise.objectives import Objective
 from planner.optimise.planning import (
     FIRMER,
     SEARCHES,
     PlanRequest,
     as_searched,
-    binding,
     checked_target,
     dose_for,
+    facts_of,
     influence_for,
     is_corrected,
     normalisation_factor,
     objective_for,
     samples_of,
     scaled,
+    start_gy,
 )
 from planner.optimise.pricing import fastest_opening
 from planner.optimise.reading import dose_at
@@ -45,8 +46,6 @@ from planner.treatment.errors import PlanningError
 from planner.treatment.plan import Plan
 from planner.treatment.technique import Apertures
 from planner.treatment.turning import turning
-
-Progress = Callable[[int, float], None]
 
 # Rounds of normalising, each with a dose of its own: the second is needed only where monitor units met a limit.
 _ROUNDS = 6
@@ -196,9 +195,7 @@ def _prepared(request: PlanRequest, engines: tuple[Engine, Engine]) -> _Case:
 def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_Points, float]:
     """Return control points to start from, and the objective of what they come from: outlines, or fluence."""
     request, target = case.request, case.samples.target.index
-    template = request.objectives
-    level = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
-    aim = level * request.prescription.dose_gy
+    aim = start_gy(request)
     if case.shaping.shape == "conformal" or case.has_segments:
         shaped = conformal_apertures(request.targets["ptv"], case.beams, request.machine, case.shaping.margin_mm)
         each = np.arange(len(case.beams))
@@ -207,7 +204,7 @@ def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_
         factor = aim / float(dose[target].mean())
         value, _ = case.objective.evaluate(dose * factor)
         return _Points(each, replace(shaped, mu=shaped.mu * factor), case.motion), value
-    rough = Roughness.of(case.beams, template.smoothness.value)
+    rough = Roughness.of(case.beams, request.objectives.smoothness.value)
     start = start_weights(case.influence, target, aim)
     stages = [(case.objective, effort.fluence)]
     free = optimise_fluence(case.influence, stages, start, roughness=rough, progress=progress)
@@ -294,7 +291,7 @@ def _steps(case: _Case, effort: ApertureEffort) -> list[_Step]:
     if case.shaping.shape == "conformal":
         trimmed = case.moves_leaves
         # Near the outline a correction has little to change, but where the fast engine left a field out.
-        field = any(case.request.machine.magnetic_field_t.value) and not case.request.ignore_field
+        field = case.request.machine.field_strength_t > 0 and not case.request.ignore_field
         steps = [_Step(effort.weights, trimmed)]
         return steps + [_Step(last, trimmed, correct=True)] * (corrections if field else 0)
     if case.has_segments:
@@ -374,21 +371,13 @@ def _normalised(case: _Case, points: _Points, engine: Engine) -> tuple[_Points, 
 
 
 def _facts(case: _Case, found: Search, points: _Points, dose: Dose) -> dict[str, float | str]:
-    request, apertures = case.request, points.apertures
-    how = request.objectives.normalisation.value
-    largest = float(dose.volume.data[request.targets["ptv"].on(dose.volume.grid) > 0].max())
-    areas = areas_mm2(apertures, leaf_borders_mm(request.machine))
+    apertures = points.apertures
+    areas = areas_mm2(apertures, case.request.machine.leaf_borders_mm)
     return {
-        "objectives": request.objectives.name,
+        **facts_of(case.request, case.samples, dose.volume),
         "objective": found.objective,
-        "binds": binding(request, case.samples, dose.volume),
         "evaluations": float(found.evaluations),
         "control_points": float(len(apertures.mu)),
-        "points": float(len(case.samples.points_mm)),
         "monitor_units": float(apertures.mu.sum()),
         "mean_aperture_mm2": float(np.average(areas, weights=apertures.mu)),
-        "normalisation": f"{how.kind} {how.percent:g} %",
-        "robust": request.robust,
-        "maximum_gy": largest,
-        "isodose_percent": 100 * request.prescription.dose_gy / largest,
     }

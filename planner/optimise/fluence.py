@@ -1,21 +1,15 @@
 """Bixel weights that minimise an objective of their dose: L-BFGS-B with w >= 0."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, minimize
+from scipy.optimize import Bounds
 
 from planner.engines.base import Influence
+from planner.optimise.minimise import Progress, minimised
 from planner.optimise.objectives import Objective
 from planner.treatment.beam import Beam
-
-Progress = Callable[[int, float], None]
-
-# Stop once an iteration gains less than this (objectives are of order 0.1 to 1). Not larger: after a change of
-# objective the first step is a short one along the gradient, and would be taken for the end.
-_ENOUGH = 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +98,6 @@ def optimise_fluence(
     start : ndarray (bixels,)
     roughness : Roughness, optional
     progress : callable
-        Is told the number of evaluations so far and the objective.
     """
     rough = roughness if roughness is not None else Roughness(np.zeros(0, int), np.zeros(0, int), 0.0)
     mean_weight = float(start.mean())
@@ -124,15 +117,6 @@ def optimise_fluence(
             progress(len(history), value)
             return value, gradient / scale
 
-        x, value = _minimised(evaluate, weights * scale, most)
+        x, value = minimised(evaluate, weights * scale, Bounds(0.0, np.inf), most)
         weights = np.maximum(x, 0.0) / scale
     return Fluence(weights, influence.forward(weights), value, len(history), np.array(history))
-
-
-def _minimised(
-    evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray, most: int
-) -> tuple[np.ndarray, float]:
-    """Return where a function with gradient is least for x >= 0, and its value there, after `most` evaluations."""
-    options = {"maxfun": most, "maxiter": most, "maxcor": 12, "ftol": _ENOUGH, "gtol": 0.0}
-    found: Any = minimize(evaluate, start, jac=True, method="L-BFGS-B", bounds=Bounds(0, np.inf), options=options)  # type: ignore[call-overload]
-    return found.x, float(found.fun)

@@ -1,6 +1,5 @@
 """Make a plan of free fluence: bixels that no leaves have to shape."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,20 +7,22 @@ import numpy as np
 from planner.engines.base import Engine, Influence
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
+from planner.optimise.minimise import Progress
 from planner.optimise.planning import (
     FIRMER,
     SEARCHES,
     PlanRequest,
     as_searched,
-    binding,
     checked_target,
     dose_for,
+    facts_of,
     influence_for,
     is_corrected,
     normalisation_factor,
     objective_for,
     samples_of,
     scaled,
+    start_gy,
 )
 from planner.optimise.reading import dose_at
 from planner.optimise.sampling import Samples
@@ -29,8 +30,6 @@ from planner.techniques.beams import beams_on, bixel_slices
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
 from planner.treatment.plan import Plan
-
-Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,6 @@ def make_plan(
     engine : Engine
         Of the dose of the plan.
     progress : callable
-        Is told the number of evaluations so far and the objective.
     fast : Engine, optional
         Engine inside the optimiser, with the capability INFLUENCE; `engine` itself if it has that.
     corrector : Engine, optional
@@ -97,7 +95,14 @@ def make_plan(
         beams=beams,
         weights=tuple(_by_beam(case, fluence)),
         dose=dose,
-        facts=_facts(case, fluence, dose, factor),
+        facts={
+            **facts_of(request, samples, dose.volume),
+            "objective": fluence.objective,
+            "evaluations": float(fluence.evaluations),
+            "beams": float(len(beams)),
+            "bixels": float(len(fluence.weights)),
+            "normalisation_factor": factor,
+        },
     )
 
 
@@ -107,10 +112,9 @@ def _by_beam(case: _Case, fluence: Fluence) -> list[np.ndarray]:
 
 def _free(case: _Case) -> Fluence:
     """Return the fluence that the fast engine finds."""
-    request, template = case.request, case.request.objectives
+    request = case.request
     stages = [(objective_for(request, case.samples, width), most) for width, most in request.effort.stages]
-    middle = 0.5 * (template.target_minimum.value.level + template.target_maximum.value.level)
-    start = start_weights(case.influence, case.samples.target.index, middle * request.prescription.dose_gy)
+    start = start_weights(case.influence, case.samples.target.index, start_gy(request))
     return optimise_fluence(case.influence, stages, start, roughness=case.roughness, progress=case.progress)
 
 
@@ -138,24 +142,3 @@ def _normalised(case: _Case, fluence: Fluence, engine: Engine) -> tuple[Fluence,
     dose = dose_for(case.request, engine, case.beams, _by_beam(case, fluence))
     factor = normalisation_factor(dose.volume, case.request)
     return replace(fluence, weights=fluence.weights * factor), scaled(dose, factor), factor
-
-
-def _facts(case: _Case, fluence: Fluence, dose: Dose, factor: float) -> dict[str, float | str]:
-    request = case.request
-    how = request.objectives.normalisation.value
-    inside = request.targets["ptv"].on(dose.volume.grid) > 0
-    largest = float(dose.volume.data[inside].max())
-    return {
-        "objectives": request.objectives.name,
-        "objective": fluence.objective,
-        "evaluations": float(fluence.evaluations),
-        "beams": float(len(case.beams)),
-        "bixels": float(len(fluence.weights)),
-        "points": float(len(fluence.dose_gy)),
-        "normalisation": f"{how.kind} {how.percent:g} %",
-        "robust": request.robust,
-        "normalisation_factor": factor,
-        "maximum_gy": largest,
-        "isodose_percent": 100 * request.prescription.dose_gy / largest,
-        "binds": binding(request, case.samples, dose.volume),
-    }

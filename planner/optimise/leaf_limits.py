@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from planner.optimise.apertures import ApertureSet, areas_mm2, leaf_borders_mm, opened_mm
+from planner.optimise.apertures import ApertureSet, areas_mm2, opened_mm
 from planner.treatment.machine import DeliveryLimits, Machine
 
 # Openings this much wider than the least gap count as meant.
@@ -107,7 +107,7 @@ def permitted(apertures: ApertureSet, machine: Machine, motion: Motion) -> Apert
     Leaves that would have to outrun the gantry at full speed are held back, by the mean of the highest and the lowest
     course that never does: a move of the whole aperture stays one, and gaps stay at least as wide.
     """
-    limits, borders = limits_of(machine), leaf_borders_mm(machine)
+    limits, borders = limits_of(machine), machine.leaf_borders_mm
     gap = limits.minimum_gap_mm.value + _ROUNDING
     jaw = _jaws(apertures.jaw_mm, borders, machine)
     low, high = limits.leaf_travel_mm.value
@@ -128,7 +128,7 @@ def covered(apertures: ApertureSet, machine: Machine) -> ApertureSet:
 
     For the start of a search. Pairs behind jaws are closed to the least gap.
     """
-    borders, gap = leaf_borders_mm(machine), limits_of(machine).minimum_gap_mm.value + _ROUNDING
+    borders, gap = machine.leaf_borders_mm, limits_of(machine).minimum_gap_mm.value + _ROUNDING
     jaw, left, right = apertures.jaw_mm.copy(), apertures.left_mm.copy(), apertures.right_mm.copy()
     meant = (opened_mm(apertures, borders) > 0) & (right - left > gap + _MEANT_MM)
     for n in np.flatnonzero(meant.any(axis=1)) if has_y_jaws(machine) else ():

@@ -132,6 +132,27 @@ def binding(request: PlanRequest, samples: Samples, dose: Volume) -> str:
     return objective_for(request, samples, last).binding(dose_at(dose, samples.points_mm))
 
 
+def start_gy(request: PlanRequest) -> float:
+    """Return the mean dose of the target that a search starts from, half-way between its goals."""
+    low, high = request.objectives.target_minimum.value.level, request.objectives.target_maximum.value.level
+    return 0.5 * (low + high) * request.prescription.dose_gy
+
+
+def facts_of(request: PlanRequest, samples: Samples, dose: Volume) -> dict[str, float | str]:
+    """Return what every finished plan tells of itself, however it was searched for."""
+    how = request.objectives.normalisation.value
+    largest = float(dose.data[request.targets["ptv"].on(dose.grid) > 0].max())
+    return {
+        "objectives": request.objectives.name,
+        "binds": binding(request, samples, dose),
+        "points": float(len(samples.points_mm)),
+        "normalisation": f"{how.kind} {how.percent:g} %",
+        "robust": request.robust,
+        "maximum_gy": largest,
+        "isodose_percent": 100 * request.prescription.dose_gy / largest,
+    }
+
+
 def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
     """Return what to multiply a dose with.
 

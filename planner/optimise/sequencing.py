@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planner.optimise.apertures import ApertureSet, leaf_borders_mm
+from planner.optimise.apertures import ApertureSet
 from planner.optimise.leaf_limits import limits_of
 from planner.treatment.beam import BixelGrid
 from planner.treatment.machine import Machine
@@ -89,7 +89,7 @@ def by_leaf_pair(fluence: np.ndarray, grid: BixelGrid, machine: Machine) -> tupl
 
 def heights_mm(grid: BixelGrid, machine: Machine) -> tuple[np.ndarray, np.ndarray]:
     """Return the height of each row of a grid before each leaf pair that meets it, (pairs, rows), and their numbers."""
-    borders, y = leaf_borders_mm(machine), grid.edges_mm[1]
+    borders, y = machine.leaf_borders_mm, grid.edges_mm[1]
     height = np.minimum(borders[1:, None], y[1:]) - np.maximum(borders[:-1, None], y[:-1])
     height = np.where(height > 1e-6, height, 0.0)
     pairs = np.flatnonzero(height.any(axis=1))
@@ -112,7 +112,7 @@ def aperture_of(opening: Opening, pairs: np.ndarray, x_mm: np.ndarray, machine: 
         Borders of the columns.
     machine : Machine
     """
-    borders, gap = leaf_borders_mm(machine), limits_of(machine).minimum_gap_mm.value
+    borders, gap = machine.leaf_borders_mm, limits_of(machine).minimum_gap_mm.value
     opened = opening.last > opening.first
     low, high, used = x_mm[opening.first[opened]], x_mm[opening.last[opened]], pairs[opened]
     centre = np.full(len(borders) - 1, np.average(0.5 * (low + high), weights=high - low))

@@ -12,7 +12,6 @@ from scipy.ndimage import binary_closing, gaussian_filter
 
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
-from planner.evaluate.apertures import leaf_borders_mm
 from planner.evaluate.dvh import Histograms
 from planner.report.isodoses import ORGAN_COLOURS, isodoses
 from planner.techniques.aperture import project, target_points
@@ -162,7 +161,7 @@ def apertures_figure(delivery: Delivery, machine: Machine, target: Structure, mo
 
 
 def _aperture(axes: Axes, point: ControlPoint, machine: Machine, seen: np.ndarray, voxel_mm: float) -> None:
-    borders = leaf_borders_mm(machine)
+    borders = machine.leaf_borders_mm
     room = 12.0
     tips = np.concatenate([[seen[:, 0].min(), seen[:, 0].max()], [0.0]])
     half_x = float(np.abs(tips).max()) + room

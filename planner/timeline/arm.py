@@ -42,7 +42,7 @@ class Arm:
     @property
     def has_field(self) -> bool:
         """Whether the machine treats in a magnetic field."""
-        return any(self.machine.magnetic_field_t.value)
+        return self.machine.field_strength_t > 0
 
     def engine(self, usual: str, ignore_field: bool) -> str:
         """Return the name of the engine of its doses: the strategy's own, or the usual one if the field is ignored."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from planner.treatment.geometry import BeamFrame, beam_frame
+
 
 @dataclass(frozen=True)
 class BixelGrid:
@@ -65,3 +67,7 @@ class Beam:
     isocentre_mm: tuple[float, float, float]
     bixels: BixelGrid
     arc: str = ""
+
+    def frame(self, sad_mm: float) -> BeamFrame:
+        """Return where the beam comes from, for a source-axis distance."""
+        return beam_frame(self.gantry_deg, self.couch_deg, self.collimator_deg, self.isocentre_mm, sad_mm)

@@ -161,9 +161,8 @@ def _leaf_raster(leaves: Leaves, machine: Machine) -> tuple[tuple[float, float],
             raise ValueError(
                 f"leaves.{name}: {machine.name} has {len(widths)} leaf pairs, got {len(getattr(leaves, name))}"
             )
-    borders = np.concatenate([[0.0], np.cumsum(widths)]) - sum(widths) / 2
+    borders, behind = machine.leaf_borders_mm, machine.field_behind_tips_mm
     jaw = leaves.jaw_y_mm or (float(borders[0]), float(borders[-1]))
-    behind = machine.collimation.leaf_offset_mm.value if machine.collimation else 0.0
     strips = [
         (max(a, jaw[0]), min(b, jaw[1]), left - behind, right + behind)
         for (a, b), left, right in zip(pairwise(borders), leaves.left_mm, leaves.right_mm, strict=True)

@@ -3,6 +3,8 @@
 from math import hypot
 from typing import Literal
 
+import numpy as np
+
 from planner.treatment.constant import Constant, Frozen
 
 RadialTable = tuple[tuple[float, float], ...]
@@ -221,3 +223,19 @@ class Machine(Frozen):
     collimator_rotates: Constant[bool]
     collimator_deg: Constant[float]
     delivery: DeliveryLimits | None = None
+
+    @property
+    def field_strength_t(self) -> float:
+        """Magnitude of the magnetic field, tesla."""
+        return float(np.linalg.norm(self.magnetic_field_t.value))
+
+    @property
+    def leaf_borders_mm(self) -> np.ndarray:
+        """Borders of the leaf pairs along Y in the isocentre plane, shape (pairs + 1,), from -Y to +Y."""
+        widths = self.leaf_width_mm.value
+        return np.asarray(np.concatenate([[0.0], np.cumsum(widths)]) - sum(widths) / 2)
+
+    @property
+    def field_behind_tips_mm(self) -> float:
+        """How far the field reaches behind the nominal leaf tips; 0 if leaves let nothing through."""
+        return self.collimation.leaf_offset_mm.value if self.collimation else 0.0
