@@ -13,12 +13,8 @@ from planner.treatment.dose import Dose
 from planner.treatment.errors import CapabilityError
 from planner.treatment.machine import Machine
 
-# All engines but Monte Carlo give no dose in air, but the air that surgery leaves in a cavity lies inside the target:
-# inside the body, density is at least this, g/cm3. Along the few millimetres of such air the path differs by less than
-# 1 mm of water.
-THINNEST_IN_BODY = 0.1
-GY_PER_MEV_MM3 = 1.602176634e-7
-"""Dose of 1 MeV/mm3 at 1 g/cm3, Gy: 1 MeV = 1.602176634e-13 J (exact, SI 2019), 1 mm3 of water = 1e-6 kg."""
+GY_PER_MEV_G, GY_PER_MEV_MM3 = 1.602176634e-10, 1.602176634e-7
+"""Dose of 1 MeV in 1 g, and in 1 mm3 at 1 g/cm3, Gy: 1 MeV = 1.602176634e-13 J (exact, SI 2019)."""
 
 
 class Capability(Flag):

@@ -22,6 +22,7 @@ from planner.treatment.beam import BixelGrid
 from planner.treatment.geometry import solid_angle_sr
 from planner.treatment.machine import Machine
 
+# Numerical: widths of the cells outside the bixels, which get leakage and head scatter only; the widest cell inside.
 _PADS_MM = (8.0, 20.0, 45.0)
 _CELL_MM = 5.0
 

@@ -19,7 +19,7 @@ def in_body(dose: Dose, external: Structure, density: Volume) -> Dose:
     on the wall of a cavity or averaged over a target, that would be a cold spot which no tissue has. And one electron
     that stops in a voxel of gas is a large dose, of a statistical engine: outside it is nobody's, inside it is a spike
     of several times the prescription in sinuses far from the target, though the mean is right. Engines without noise
-    compute gas in a body as thin water (`planner.engines.base.THINNEST_IN_BODY`) and keep what they have.
+    compute gas in a body as thin water (`thinnest_in_body_g_cm3`) and keep what they have.
 
     Parameters
     ----------

@@ -21,7 +21,8 @@ from planner.library.tables import attenuation, energy_deposition, spectrum
 from planner.treatment.machine import AliRogers
 
 # Numerical: where the deep spectrum is taken, the fields whose output the cones keep, depths of the release table,
-# parts of an energy bin, radial bins beyond a head, and the fields whose output the fit of each kernel keeps.
+# parts of an energy bin, radial bins beyond a head, the fields whose output the fit of each kernel keeps, and points in
+# an angular bin.
 DEEP_MM = 200.0
 WIDTHS_MM = (9.0, 9.0, 90.0, 90.0)
 """Field widths, for the four fields of released energy, whose output a finite set of directions must keep."""
@@ -30,6 +31,7 @@ _DEPTHS_MM = (np.arange(0.0, 802.0, 2.0), np.arange(0.0, 205.0, 4.0))
 _PARTS_OF_BIN = 4
 _FAR_BINS = 5
 _FITTED_WIDTHS_MM = ((9.0, 30.0), (9.0, 27.0, 90.0))
+_SUB = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +148,6 @@ def _fit(kernel: np.ndarray, widths_mm: tuple[float, ...]) -> np.ndarray:
     miss = exact - np.einsum("mtk,tk->m", rows, shares)
     weight = np.linalg.solve(np.einsum("mtk,ntk->mn", rows, give), miss)
     return (shares + np.einsum("m,mtk->tk", weight, give)).T
-
-
-_SUB = 10
 
 
 def _reach(radius: float) -> np.ndarray:

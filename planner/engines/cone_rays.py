@@ -13,13 +13,16 @@ import numpy as np
 from kernels.cone import FIELDS, RATES, SLOWEST_RATE, Layout, Rays
 from planner.engines.cone_kernel import WIDTHS_MM, ConeKernel
 
-# Numerical: directions and the tables of kernels over the angle, not physics.
+# Numerical, not physics: rings of directions about a beam; the angle that spreads points evenly over a sphere, and the
+# plastic number, which does so over a square; angles of the tables of kernels, and the least window of their fits.
 _RING_EDGES_DEG = (0, 4, 8, 12, 16, 20, 25, 30, 36, 42, 49, 56, 64, 73, 83, 95, 110, 130, 155, 180)
 _RING_COUNTS = (4, 6, 8, 10, 10, 12, 12, 14, 14, 14, 14, 14, 14, 14, 12, 12, 10, 8, 4)
 _GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 _PLASTIC = 1.32471795724474602596
 _TABLE = np.linspace(0.0, np.pi, 361)
 _MIN_WINDOW = 0.05
+# Axes of rows and columns of the planes that rays along x, y and z cross.
+_ROW_COLUMN = ((1, 2), (0, 2), (0, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +162,6 @@ def layouts(shape: tuple[int, int, int]) -> tuple[Layout, Layout, Layout]:
         Layout((ny, nx, nz), (nz, ny * nz)),
         Layout((nz, nx, ny), (nx * ny, ny)),
     )
-
-
-_ROW_COLUMN = ((1, 2), (0, 2), (0, 1))
 
 
 def dominant(cones: Cones, step: tuple[float, float, float]) -> np.ndarray:

@@ -6,6 +6,7 @@ from scipy.special import ndtr
 from kernels.terma import FluencePlane
 from planner.engines.beam_model import Axes
 
+# Numerical: the widest step of nodes, and where a blurred edge ends.
 _STEP_MM = 0.5
 _SIGMAS = 4.0
 

@@ -29,10 +29,13 @@ class DensityPhysics(Frozen):
     ----------
     gas_below_g_cm3, tissue_below_g_cm3 : Constant
         Below these a voxel is gas, or soft tissue without bone.
+    thinnest_in_body_g_cm3 : Constant
+        What gas inside a body is taken for where an engine gives none of it dose.
     """
 
     gas_below_g_cm3: Constant[float]
     tissue_below_g_cm3: Constant[float]
+    thinnest_in_body_g_cm3: Constant[float]
 
 
 @cache

@@ -12,8 +12,8 @@ import numpy as np
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import __version__
-from planner.engines.base import Capability, WholePlans
-from planner.engines.monte_carlo_calibration import GY_G_PER_MEV, fluence_per_mu
+from planner.engines.base import GY_PER_MEV_G, Capability, WholePlans
+from planner.engines.monte_carlo_calibration import fluence_per_mu
 from planner.engines.photon_source import emission
 from planner.engines.surround import cut, in_air, reach_mm
 from planner.engines.transport_run import Effort, Progress, simulated, watched
@@ -111,7 +111,7 @@ class MonteCarlo(WholePlans):
         source, photons = found
         where = scene(density, machine.magnetic_field_t.value, labels, self.splitting, region)
         tally = simulated(where, source, self.effort, region, progress)
-        per_score = photons * GY_G_PER_MEV / density.grid.voxel_cc * (density.data > VACUUM_G_CM3)
+        per_score = photons * GY_PER_MEV_G / density.grid.voxel_cc * (density.data > VACUUM_G_CM3)
         dose, deviation = tally.mean() * per_score, tally.deviation() * per_score
         reached = tally.uncertainty(watched(tally.total, region, density.data))
         return Dose(

@@ -10,6 +10,7 @@ import numpy as np
 
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
+from planner.engines.base import GY_PER_MEV_G
 from planner.engines.beam_model import fluence_map
 from planner.engines.photon_source import emission
 from planner.engines.transport_run import LEAST_BATCHES, batches
@@ -17,10 +18,9 @@ from planner.engines.transport_scene import Splitting, scene
 from planner.treatment.beam import Beam, BixelGrid
 from planner.treatment.machine import Calibration, Machine
 
-GY_G_PER_MEV = 1.602176634e-10
-"""Dose of 1 MeV in 1 g, Gy."""
+# Numerical: side and voxels of the water, histories in each of LEAST_BATCHES batches, width of the needle beam.
 _PHANTOM_MM, _STEP_MM = 300.0, 5.0
-_HISTORIES = 10_000  # in each of LEAST_BATCHES batches
+_HISTORIES = 10_000
 _NEEDLE_MM = 0.02
 
 
@@ -46,7 +46,7 @@ def fluence_per_mu(machine: Machine, reference: Calibration, seed: int) -> tuple
         by_depth = np.einsum("ijk,ik->j", energy, shares)
         energy[:] = 0.0
         doses.append(np.interp(reference.depth_mm.value, depths, by_depth))
-    per_fluence = np.array(doses) * GY_G_PER_MEV / (_HISTORIES * grid.voxel_cc)
+    per_fluence = np.array(doses) * GY_PER_MEV_G / (_HISTORIES * grid.voxel_cc)
     mean = float(per_fluence.mean())
     return reference.gy_per_mu.value / mean, float(per_fluence.std(ddof=1)) / mean / LEAST_BATCHES**0.5
 

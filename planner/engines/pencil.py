@@ -30,6 +30,7 @@ from planner.treatment.machine import Machine
 NARROW = 2
 """The first components carry the primary dose: 12 mm outside a field 0.1 % is left. The others are smooth over 3 mm."""
 
+# Numerical: points in a task, and the grid of the broad components.
 _POINTS = 32768
 _BROAD_MM = 3.0
 

@@ -25,6 +25,7 @@ from planner.engines.base import GY_PER_MEV_MM3
 from planner.library.tables import attenuation, energy_deposition, spectrum
 from planner.treatment.machine import AliRogers
 
+# Numerical: how many kernels are kept and of which Gaussians they are made, and where amplitudes are tabled.
 COMPONENTS = 4
 SIGMA_MM = (0.45, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 DEPTH_STEP_MM = 2.0
@@ -33,9 +34,13 @@ _MAGNIFICATIONS = np.linspace(0.80, 1.20, 9)
 RING_EDGES_MM = np.concatenate([[0.0], np.geomspace(1.0, 300.0, 57)])
 """Edges of the rings over which kernels are integrated, in depth and in the isocentre plane."""
 
+# Slices of a point kernel before and behind its interaction; the depths that the kernels are learnt from: all of the
+# build-up and some of the rest.
 _SLICE_MM = 1.0
 _SLICE_EDGES_MM = np.arange(-400.0, 401.0, _SLICE_MM)
 _LEARNT_FROM = np.r_[0:16, 16:150:4]
+# Points that a bin of a point kernel is spread over, in angle and in radius.
+_SUB_THETA, _SUB_R = 4, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +160,6 @@ def _binned(fraction: np.ndarray, stretch: float) -> np.ndarray:
         (slices[keep] * columns + rings[keep]), weights[keep], minlength=(len(_SLICE_EDGES_MM) - 1) * columns
     )
     return flat.reshape(-1, columns)
-
-
-_SUB_THETA, _SUB_R = 4, 8
 
 
 @cache

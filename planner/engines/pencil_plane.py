@@ -9,12 +9,11 @@ from kernels.pencil import Nodes, blur, unblur
 from planner.engines.beam_model import FluenceMap
 from planner.engines.pencil_kernel import COMPONENTS, PencilKernel
 
-_MARGIN_MM = 8.0
-_COARSE_MM = 4.0
-_REACH_MM = 160.0
-_NEGLIGIBLE = 1e-7
-_TOGETHER = 4
-_FINEST = 0.7
+# Numerical. Nodes are fine as far outside the field as its penumbra reaches, and coarse from there on, up to where
+# little is left of any kernel; the fine step is at most this part of the narrowest Gaussian.
+_MARGIN_MM, _COARSE_MM, _REACH_MM, _FINEST = 8.0, 4.0, 160.0, 0.7
+# Numerical. Shares of a Gaussian below this are left out, in rows taken together as the kernel of the blur takes them.
+_NEGLIGIBLE, _TOGETHER = 1e-7, 4
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from planner.engines.pencil_plane import Plane, beam_plane
 from planner.treatment.beam import Beam
 from planner.treatment.machine import AliRogers, Machine
 
-_ROWS = 8
+_ROWS = 8  # of rays, in a task
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner.engines.pencil_view import BeamView
 
+# Numerical: voxels along a block, how far from a field the narrow components still tell (`planner.engines.pencil`), and
+# points in a task.
 _BLOCK = 4
 _NEAR_MM = 12.0
 _POINTS = 16384

@@ -12,7 +12,7 @@ from planner.treatment.beam import Beam
 from planner.treatment.geometry import solid_angle_sr
 from planner.treatment.machine import Machine
 
-_SOFTENING_STEP_MM = 5.0
+_SOFTENING_STEP_MM = 5.0  # between the radii that the kernel interpolates
 
 
 def emission(

@@ -6,10 +6,10 @@ from kernels.electron import bending_radius
 from kernels.particle import ELECTRON
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
+from planner.library.tables import medium
 
-AIR_G_CM3 = 1.20479e-3
-"""Dry air at 20 C and 1 atm (NIST)."""
 FARTHEST_MM = 100.0
+"""Air ends here, though in a weaker field than an MR-linac's electrons come back from farther."""
 _FASTEST_MEV = 7.0
 """Kinetic energy of the fastest electrons of a 7 MV beam."""
 
@@ -25,8 +25,9 @@ def in_air(density: Volume, far_mm: float = FARTHEST_MM) -> Volume:
     grid = density.grid.window(
         [-n for n in voxels], [n + size for n, size in zip(voxels, density.grid.shape, strict=True)]
     )
-    data = np.full(grid.shape, AIR_G_CM3, np.float32)
-    data[window(density.grid, grid)] = np.maximum(density.data, AIR_G_CM3)
+    air = medium("air_dry").density
+    data = np.full(grid.shape, air, np.float32)
+    data[window(density.grid, grid)] = np.maximum(density.data, air)
     return Volume(grid, data, Quantity.DENSITY)
 
 

@@ -22,6 +22,7 @@ from planner.library.materials import by_density, by_label, material
 VACUUM_G_CM3 = 1e-6
 """Thinner is vacuum: it takes this density, so that lengths stay finite, and has no dose."""
 
+# Numerical: voxels across the neighbourhood that is compared, and the farthest that uint8 is asked to tell.
 _UNIFORM = 3
 _FARTHEST = 250
 

@@ -19,7 +19,7 @@ from planner.library.materials import AVOGADRO, MOLLER, Material, electron_stopp
 
 LOW_MEV, HIGH_MEV, NODES = 0.01, 20.0, 700
 _FINE_STRUCTURE = 1.0 / 137.035999  # CODATA 2018
-_CLASSICAL_RADIUS2 = 0.0794078  # barn
+_CLASSICAL_RADIUS2 = 0.0794078  # barn; square of the classical electron radius, 2.8179403 fm (CODATA 2018)
 _RADIATIVE_MEAN = 0.6  # integral of 1 - 0.8 k/T over k/T
 
 

@@ -18,8 +18,9 @@ from planner.evaluate.dvh import Dvh, Histograms, dvh, isodose_volume_cc
 from planner.treatment.limits import EvaluationRules, Limit, Limits
 from planner.treatment.prescription import Prescription
 
+# Structures that bound others, large, and no dose to them is asked for.
+BOUNDS = ("intracranial", "skull")
 # Structures whose parallel surfaces are told, and those that are truth rather than drawn or organs.
-BOUNDS = ("intracranial", "skull")  # large, and no dose to them is asked for: they bound others
 RIMMED = ("cavity", "tumour")
 TRUTHS = ("cavity", "residual", "tumour")
 # What brain_minus_target leaves out: the first of these that was drawn.

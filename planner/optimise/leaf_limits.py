@@ -15,7 +15,7 @@ _NO_JAW_MM = 100.0
 SPARE_MU = 0.1
 """What a search keeps from the limits of monitor units, so that the finished plan can be scaled to the prescription."""
 JAW_GAP_MM = 5.0
-"""The least distance between jaws."""
+"""The least distance between jaws: chosen, about the width of a leaf."""
 # Positions and monitor units keep this distance from a limit, so that rounding cannot pass it.
 _ROUNDING = 1e-6
 

@@ -11,15 +11,7 @@ import numpy as np
 
 
 class Term(Protocol):
-    """One part of an objective.
-
-    Attributes
-    ----------
-    name : str
-        What the term asks for.
-    weight : float
-        The value is proportional to it.
-    """
+    """One part of an objective."""
 
     @property
     def name(self) -> str:
@@ -28,7 +20,7 @@ class Term(Protocol):
 
     @property
     def weight(self) -> float:
-        """Factor of the value."""
+        """What the value is proportional to."""
         ...
 
     def evaluate(self, dose: np.ndarray, gradient: np.ndarray) -> float:

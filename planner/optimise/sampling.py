@@ -23,6 +23,7 @@ SPLIT = 4
 _LAYERS_MM = (1.5, 3.0, 5.0, 8.0, 12.0, 18.0, 35.0)
 # Shares of the points: the cut voxels first, then the layers.
 _SHARES = (0.12, 0.14, 0.16, 0.16, 0.14, 0.10, 0.08, 0.06, 0.04)
+# Share of an organ's points that are those nearest to the target.
 _NEAREST = 0.6
 
 

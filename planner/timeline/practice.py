@@ -10,8 +10,9 @@ from phantoms.patient import Epoch
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner.contouring.observer import Observing
-from planner.engines.base import THINNEST_IN_BODY, Capability, Engine
+from planner.engines.base import Capability, Engine
 from planner.engines.body import in_body
+from planner.engines.media import density_physics
 from planner.optimise.control_points import undeliverable
 from planner.optimise.deliverable import make_deliverable
 from planner.optimise.extension import TUMOUR_BEFORE
@@ -144,5 +145,6 @@ class Practice:
         if Capability.REFERENCE in self.engine.can:
             return density
         body = epoch.structures["external"].on(grid) >= 0.5
-        raised = np.where(body, np.maximum(density.data, np.float32(THINNEST_IN_BODY)), density.data)
+        thinnest = np.float32(density_physics().thinnest_in_body_g_cm3.value)
+        raised = np.where(body, np.maximum(density.data, thinnest), density.data)
         return Volume(grid, raised, Quantity.DENSITY)
