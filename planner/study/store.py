@@ -123,7 +123,8 @@ def write_case(study: Path, result: CaseResult) -> Path:
         pq.write_table(pa.table(dict(result.records), schema=RECORDS), writing / "records.parquet")
         pq.write_table(pa.table(dict(result.dvh), schema=DVH), writing / "dvh.parquet")
         _write_json(writing / "timeline.json", result.timeline)
-        np.savez_compressed(writing / "views.npz", allow_pickle=False, **dict(result.views))
+        # Without allow_pickle, which older numpy takes for one more array; reading refuses pickled objects anyway.
+        np.savez_compressed(writing / "views.npz", **dict(result.views))  # type: ignore[arg-type]
         if result.treatments:
             write_deliveries(writing / APERTURES, result.treatments)
         files = {file.name: sha256_of(file) for file in sorted(writing.iterdir())}
