@@ -9,9 +9,6 @@ from phantoms.noise import Noise
 from phantoms.shapes import Below, Box, Ellipsoid, Shape, Torus, turned, union
 from phantoms.skull import SIDES, Frame, cranium, mirrored, posterior_fossa
 
-# Folia of the cerebellum are a few mm apart; a lobule has four of them.
-FOLIUM_MM = 4.2
-
 
 def brainstem(frame: Frame) -> Shape:
     """Return midbrain, pons and medulla."""

@@ -91,7 +91,7 @@ class Craniotomy:
         skull : Structure
         """
         window, away = depth.grid, self._away(depth.grid)
-        inside = covered(skin.data + np.float32(SKIN_MM), window)
+        inside = covered(skin.data + np.float32(SKIN_MM.value), window)
         # Well beyond the inner surface, or the voxels that it cuts would count.
         outside = covered(np.float32(_CLEAR_MM) - depth.data, window) * (1.0 - skull.on(window))
         fading = np.clip(1.0 - (away / np.float32(1.35 * FLAP_RADIUS_MM.value)) ** 4, 0.0, 1.0)

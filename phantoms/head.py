@@ -27,8 +27,9 @@ DILATION = Cited(
     1.045, "ventricles of 30 cc at 60: 25 cc in the forties (Neurosci Lett 2006; 395:155), 0.3 cc a year more", "fitted"
 )
 DILATION_SIGMA = Cited(0.22, "two thirds of ventricles between 20 and 43 cc; spread recalled", "assumed")
-SKIN_MM = 1.6
-DURA_MM = 0.7
+SKIN_MM = Cited(1.6, "thickness of the skin over the fat of the scalp; recalled", "assumed")
+DURA_MM = Cited(0.7, "thickness of the dura, less than 1 mm; recalled", "assumed")
+FOLIUM_MM = Cited(4.2, "folia of the cerebellum are a few mm apart; a lobule has four of them", "assumed")
 VAULT_MM = Cited(0.7, "impressions of gyri and asymmetry of the inner table", "assumed")
 MUSCLE_FAT_MM = Cited(1.3, "half of the fat between muscles of face and neck", "assumed")
 GALEA_MM = Cited(1.4, "galea with periosteum: dark layer over the skull in VS-SEG-001", "assumed")
@@ -189,7 +190,7 @@ def painted(head: Head, grid: Grid, signals: Mapping[str, Mapping[str, float]]) 
     placed = {name: placement.distance(part) for name, part in painter.kept.items()}
     structures = {name: _structure(name, part.grid, covered(part.data, part.grid)) for name, part in placed.items()}
     inner = placed["intracranial"]
-    sheet = covered(inner.data, inner.grid) - covered(inner.data + np.float32(DURA_MM), inner.grid)
+    sheet = covered(inner.data, inner.grid) - covered(inner.data + np.float32(DURA_MM.value), inner.grid)
     structures["dura"] = _structure("dura", inner.grid, sheet)
     window = structures["external"].grid
     maps = {name: placement.carried(drawn, window) for name, drawn in painter.canvas.maps.items()}
@@ -262,13 +263,13 @@ class _Painter:
         """Skin, fat and muscle."""
         self.layer("skin", self.skin)
         self.keep("external", self.grid, self.skin)
-        self.layer("fat", self.skin + np.float32(SKIN_MM))
+        self.layer("fat", self.skin + np.float32(SKIN_MM.value))
         coarse = self.head.coarse
-        deep = self.skin + np.float32(SKIN_MM + 2.5)
+        deep = self.skin + np.float32(SKIN_MM.value + 2.5)
         self.layer("fascia", np.abs(self.skin + np.float32(LAYER_MM.value)) - np.float32(0.6), share=0.5)
         # Septa and small vessels of the subcutaneous fat.
         septa = np.float32(2.5) * np.abs(self.fine) - np.float32(0.8)
-        self.layer("fascia", np.maximum(self.skin + np.float32(SKIN_MM), septa), share=0.25)
+        self.layer("fascia", np.maximum(self.skin + np.float32(SKIN_MM.value), septa), share=0.25)
         window, face = self.draw("muscle", skull.deep_face(self.frame).roughened(coarse, 1.5), within=deep + 4.0)
         # Fat between the bellies of muscles.
         self.canvas.fill("fat", face * covered(self._sheets(window, 5.0, 1.0), window), window)
@@ -367,7 +368,7 @@ class _Painter:
         self.draw("dura", skull.spinal_canal(self.frame).grown(1.0))
         self.draw("csf", skull.spinal_canal(self.frame))
         self.layer("dura", self.vault)
-        within = self.layer("csf", self.vault + np.float32(DURA_MM))
+        within = self.layer("csf", self.vault + np.float32(DURA_MM.value))
         # Veins and arteries of the pia: sheets, of which the brain that is painted next leaves lines in the sulci.
         window = window_of(self.head.vault, self.grid)
         x, y, z = (axis.astype(np.float32) for axis in window.axes_mm())
@@ -379,7 +380,7 @@ class _Painter:
 
     def eyes(self) -> None:
         """Orbital fat, eyes with lenses, muscles and optic nerves."""
-        room = np.maximum(np.float32(3.0) - self.vault, self.skin + np.float32(SKIN_MM))
+        room = np.maximum(np.float32(3.0) - self.vault, self.skin + np.float32(SKIN_MM.value))
         self.skin = np.empty(0, np.float32)  # not used again, and 40 MB at 1 mm
         for name, side in SIDES.items():
             # A globe is of one size wherever the head is wider.
@@ -446,11 +447,11 @@ class _Painter:
         bend = 3.5 * self.head.coarse.at(*mesh) + 0.8 * self.head.fine.at(*(0.4 * axis for axis in mesh))
         along, steep = brain.folia(self.frame, mesh, bend)
         leaves, lobules = (
-            np.abs(np.mod(along, apart) - apart / 2) / steep for apart in (brain.FOLIUM_MM, 4.0 * brain.FOLIUM_MM)
+            np.abs(np.mod(along, apart) - apart / 2) / steep for apart in (FOLIUM_MM.value, 4.0 * FOLIUM_MM.value)
         )
         fissure = np.maximum(lobules - 0.15, -9.0 - distance)
         self.canvas.fill("grey", covered(np.maximum(distance, -fissure), window), window)
-        branches = np.maximum(2.0 * brain.FOLIUM_MM / steep - 1.6 - lobules, distance + 4.0)
+        branches = np.maximum(2.0 * FOLIUM_MM.value / steep - 1.6 - lobules, distance + 4.0)
         self.canvas.fill("white", 0.85 * covered(branches, window), window)
         core = sampled(brain.medullary_core(self.frame), window) + 2.0 * self.coarse[self.grid.part(window)]
         self.canvas.fill("white", covered(np.maximum(core, distance + 3.0), window), window)

@@ -37,7 +37,7 @@ class Epoch:
         return self.volumes["density"].grid
 
 
-class Course(Protocol):
+class VolumeCourse(Protocol):
     """How the volumes of one patient change with the day."""
 
     def volume_cc(self, day: float) -> float:
@@ -63,7 +63,7 @@ class Anatomy(Protocol):
         ...
 
     @property
-    def course(self) -> Course:
+    def course(self) -> VolumeCourse:
         """How cavity and tumour change in volume."""
         ...
 

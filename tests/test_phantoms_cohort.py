@@ -148,7 +148,7 @@ def test_the_collection_under_the_flap_is_a_cap_that_is_resorbed(patient, day20)
 
 def test_dura_lines_the_skull_and_holds_the_sinuses(day20):
     dura, inner = day20.structures["dura"], day20.structures["intracranial"]
-    area_cc = dura.volume_cc / DURA_MM * 10.0  # cm2; the inside of the skull has 700-1000 cm2 with its base
+    area_cc = dura.volume_cc / DURA_MM.value * 10.0  # cm2; the inside of the skull has 700-1000 cm2 with its base
     assert 600 < area_cc < 1200
     assert (dura.on(inner.grid) <= inner.occupancy + 1e-6).all()
     assert 3.0 < day20.structures["venous_sinuses"].volume_cc < 25.0

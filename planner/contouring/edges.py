@@ -9,6 +9,7 @@ from phantoms.grid import Grid
 from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 
+# Assumed, all three; `half_contrast` of an observer is told in the contrast that they define.
 # The eye follows edges of about this width, mm (standard deviation of the derivative of a Gaussian).
 _EYE_MM = 1.0
 # The signal of the brain is the median within this distance of the structure.
