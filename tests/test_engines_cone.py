@@ -1,3 +1,5 @@
+"""The collapsed cone engine: against EGSnrc in water, energy conserved, linear, alike from all sides."""
+
 from itertools import pairwise
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The sweep of the collapsed cone: against one ray followed step by step; energy, vacuum and dense matter."""
+
 import numpy as np
 import pytest
 from oracles_cone import follow_ray

@@ -1,3 +1,5 @@
+"""Fluence over voxels and the energy that they release: against exact integrals, from wherever a beam looks."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Weights of bixels from leaf tips, jaws and monitor units: overlaps by hand, gradients by differences."""
+
 from dataclasses import replace
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Apertures that follow an outline: the disc of a ball, a target off the axis, rows without points."""
+
 import numpy as np
 import pytest
 from oracles_planning import ball

@@ -1,3 +1,5 @@
+"""The search for fluence: the non-negative least squares solution, the same twice, roughness."""
+
 import numpy as np
 import pytest
 from oracles_planning import MatrixInfluence

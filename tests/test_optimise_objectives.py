@@ -1,3 +1,5 @@
+"""Terms of an objective: values by hand, gradients by central differences, scenarios, satisfied goals."""
+
 import numpy as np
 import pytest
 

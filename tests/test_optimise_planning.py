@@ -1,3 +1,5 @@
+"""Plans of free fluence on a ball in water: coverage, limits, normalisation, and what cannot be planned."""
+
 from dataclasses import replace
 
 import numpy as np

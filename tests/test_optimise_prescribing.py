@@ -1,3 +1,5 @@
+"""Prescriptions by volume and diameter as published, and targets by the margin rules of the library."""
+
 import numpy as np
 import pytest
 from oracles_planning import ball, constant

@@ -1,3 +1,5 @@
+"""Segments by what they gain: the best of all openings counted out, and what a machine permits."""
+
 from dataclasses import replace
 
 import numpy as np

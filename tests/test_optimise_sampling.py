@@ -1,3 +1,5 @@
+"""Points of the optimisation: volumes kept, integrals without bias, distances, the same for a seed."""
+
 import numpy as np
 import pytest
 from oracles_planning import ball, water_head

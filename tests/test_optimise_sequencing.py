@@ -1,3 +1,5 @@
+"""From fluence to apertures: the best opening of all counted out, tips, jaws and closed pairs."""
+
 from itertools import product
 
 import numpy as np

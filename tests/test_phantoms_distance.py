@@ -1,3 +1,5 @@
+"""Margins, distances and parallel surfaces: against exact bodies, on fine and coarse voxels."""
+
 import numpy as np
 import pytest
 from oracles_geometry import (

@@ -1,3 +1,5 @@
+"""Histograms and isodose volumes: against doses whose curves are known in closed form."""
+
 import numpy as np
 import pytest
 from oracles_geometry import Shape, dose_of, sphere, structure

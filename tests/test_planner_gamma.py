@@ -1,3 +1,5 @@
+"""The gamma index: beside pymedphys, and where it is known exactly."""
+
 import logging
 import warnings
 

@@ -1,3 +1,5 @@
+"""Indices of targets, brain and skin: against concentric spheres, and each defined for the report."""
+
 import numpy as np
 import pytest
 from oracles_geometry import dose_of, sphere, structure

@@ -1,3 +1,5 @@
+"""Directions and bixels of techniques: arcs, rings, avoided sectors, projections, refusals."""
+
 from itertools import pairwise
 
 import numpy as np
