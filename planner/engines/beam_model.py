@@ -20,7 +20,7 @@ from scipy.special import ndtr
 from kernels.raytrace import Fan
 from planner.treatment.beam import BixelGrid
 from planner.treatment.geometry import solid_angle_sr
-from planner.treatment.machine import Machine
+from planner.treatment.machine import Calibration, Machine
 
 # Numerical: widths of the cells outside the bixels, which get leakage and head scatter only; the widest cell inside.
 _PADS_MM = (8.0, 20.0, 45.0)
@@ -148,6 +148,21 @@ def per_photon(bixels: BixelGrid, sad_mm: float) -> np.ndarray:
     Photons of a point source are even in solid angle.
     """
     return 1.0 / (solid_angle_sr(*bixels.edges_mm, sad_mm) * sad_mm**2)
+
+
+def calibration_of(machine: Machine) -> tuple[Calibration, BixelGrid]:
+    """Return what one monitor unit of a linac is, and its open field as one bixel.
+
+    Raises
+    ------
+    ValueError
+        If the machine is a linac without calibration.
+    """
+    reference = machine.calibration
+    if reference is None:
+        raise ValueError(f"machine '{machine.name}' is a linac without calibration")
+    side = reference.field_mm.value
+    return reference, BixelGrid((-0.5 * side, -0.5 * side), (side, side), np.ones((1, 1), bool))
 
 
 def softening(machine: Machine, radius_mm: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ carries all groups (``kernels.cone``). Dose is to the local medium. Outside the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import compress
 
 import numpy as np
@@ -19,16 +20,16 @@ from phantoms.structure import Structure
 from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.engines.base import GY_PER_MEV_MM3, Capability, WholePlans, ignores_field
-from planner.engines.beam_model import fluence_map, per_photon, soften
+from planner.engines.beam_model import calibration_of, fluence_map, per_photon, soften
 from planner.engines.cone_kernel import ConeKernel, cone_kernel
 from planner.engines.cone_physics import cone_physics
 from planner.engines.cone_rays import Cones, dominant, layouts, rays_along, rings_about, shares, sphere
 from planner.engines.cone_sources import Released, normalised, pack, released_of
 from planner.engines.fluence import fluence_plane
 from planner.engines.media import Media, media_of
-from planner.treatment.beam import Beam, BixelGrid
+from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
-from planner.treatment.machine import Calibration, Machine
+from planner.treatment.machine import Machine
 
 # Numerical: beams whose axes are closer than this share one table of kernels, tilted to second order. The dose of arcs
 # differs from that with 13 degrees by 0.02 % of the prescription on average and 0.09 % at most; 25 degrees: 0.2, 0.7 %.
@@ -38,7 +39,6 @@ _GROUP_DEG = 18.0
 _RAYS_PER_SWEEP = 16
 _FAN_MARGIN = 2
 _PHANTOM_MM, _CALIBRATION_STEP_MM = (220.0, 300.0), 4.0
-_CALIBRATED: dict[tuple["CollapsedCone", Machine], float] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ class CollapsedCone(WholePlans):
         media = media_of(density.data, density.grid.spacing_mm)
         kernel = cone_kernel(machine.spectrum.value)
         if machine.kind != "point":
-            self._photons_per_mu(machine)  # a dose of its own, once: before the groups are shared out
+            _photons_per_mu(self, machine)  # a dose of its own, once: before the groups are shared out
         groups = run_chunks(
             lambda some: self._released(density.grid, media, [(beams[n], weights[n]) for n in some], machine, kernel),
             [(some,) for some in _similar(beams, weights, machine)],
@@ -142,34 +142,10 @@ class CollapsedCone(WholePlans):
 
     def _fluence(self, beam: Beam, weight: np.ndarray, machine: Machine) -> FluencePlane:
         point = machine.kind == "point"
-        per_weight = per_photon(beam.bixels, machine.sad_mm.value) if point else self._photons_per_mu(machine)
+        per_weight = per_photon(beam.bixels, machine.sad_mm.value) if point else _photons_per_mu(self, machine)
         fluence = fluence_map(beam.bixels, machine, per_weight)
         edges, cells = fluence.trimmed(weight, cone_physics().least_fluence.value)
         return fluence_plane(edges, cells, fluence.blur_mm)
-
-    def _photons_per_mu(self, machine: Machine) -> float:
-        """Return the fluence (1/mm2) of one monitor unit: what gives the calibration dose, computed by this engine."""
-        if machine.calibration is None:
-            raise ValueError(f"machine '{machine.name}' is a linac without calibration")
-        known = _CALIBRATED.get((self, machine))
-        if known is None:
-            known = _CALIBRATED[self, machine] = self._calibrate(machine, machine.calibration)
-        return known
-
-    def _calibrate(self, machine: Machine, reference: Calibration) -> float:
-        """Return the fluence (1/mm2) that gives the calibration dose in a block of water with its surface at y = 0."""
-        sad, half, step = machine.sad_mm.value, 0.5 * reference.field_mm.value, _CALIBRATION_STEP_MM
-        count, deep = (int(size / step) | 1 for size in _PHANTOM_MM)
-        grid = Grid((count, deep, count), (step,) * 3, (-(count // 2) * step, 0.5 * step, -(count // 2) * step))
-        water = Volume(grid, np.ones(grid.shape, np.float32), Quantity.DENSITY)
-        field = BixelGrid((-half, -half), (2.0 * half, 2.0 * half), np.ones((1, 1), bool))
-        beam = Beam(0.0, 0.0, 0.0, (0.0, sad - reference.ssd_mm.value, 0.0), field)
-        photons = 1.0 / per_photon(field, sad).ravel()
-        dose, _ = self.transport(water, [beam], [photons], machine.model_copy(update={"kind": "point"}))
-        depths = step * (np.arange(deep) + 0.5)
-        return float(
-            reference.gy_per_mu.value / np.interp(reference.depth_mm.value, depths, dose[count // 2, :, count // 2])
-        )
 
     def _fan(self, grid: Grid, beam: Beam, plane: FluencePlane, sad: float) -> Fan:
         """Return the fan of rays over the field, through all of the grid."""
@@ -191,6 +167,25 @@ class CollapsedCone(WholePlans):
             self.plane_mm,
             (rays[0], rays[1], planes),
         )
+
+
+@cache
+def _photons_per_mu(engine: CollapsedCone, machine: Machine) -> float:
+    """Return the fluence (1/mm2) of one monitor unit: what gives the calibration dose, computed by this engine.
+
+    In a block of water with its surface at y = 0.
+    """
+    reference, field = calibration_of(machine)
+    sad, step = machine.sad_mm.value, _CALIBRATION_STEP_MM
+    count, deep = (int(size / step) | 1 for size in _PHANTOM_MM)
+    grid = Grid((count, deep, count), (step,) * 3, (-(count // 2) * step, 0.5 * step, -(count // 2) * step))
+    water = Volume(grid, np.ones(grid.shape, np.float32), Quantity.DENSITY)
+    beam = Beam(0.0, 0.0, 0.0, (0.0, sad - reference.ssd_mm.value, 0.0), field)
+    photons = 1.0 / per_photon(field, sad).ravel()
+    dose, _ = engine.transport(water, [beam], [photons], machine.model_copy(update={"kind": "point"}))
+    depths = step * (np.arange(deep) + 0.5)
+    at_depth = np.interp(reference.depth_mm.value, depths, dose[count // 2, :, count // 2])
+    return float(reference.gy_per_mu.value / at_depth)
 
 
 def superpose(

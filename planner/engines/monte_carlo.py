@@ -103,7 +103,7 @@ class MonteCarlo(WholePlans):
         ValueError
             If a linac has no calibration.
         """
-        per_mu, doubt = (1.0, 0.0) if machine.kind == "point" else self._photons_per_mu(machine)
+        per_mu, doubt = (1.0, 0.0) if machine.kind == "point" else fluence_per_mu(machine, self.effort.seed)
         found = emission(beams, weights, machine, per_mu)
         if found is None:
             nothing = Volume(density.grid, np.zeros(density.grid.shape), Quantity.DOSE)
@@ -121,9 +121,3 @@ class MonteCarlo(WholePlans):
             float(np.hypot(reached, doubt)),
             Volume(density.grid, deviation, Quantity.DOSE),
         )
-
-    def _photons_per_mu(self, machine: Machine) -> tuple[float, float]:
-        """Return the fluence (1/mm2) of one monitor unit by this engine's own dose, and its relative uncertainty."""
-        if machine.calibration is None:
-            raise ValueError(f"machine '{machine.name}' is a linac without calibration")
-        return fluence_per_mu(machine, machine.calibration, self.effort.seed)

@@ -11,12 +11,12 @@ import numpy as np
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import GY_PER_MEV_G
-from planner.engines.beam_model import fluence_map
+from planner.engines.beam_model import calibration_of, fluence_map
 from planner.engines.photon_source import emission
 from planner.engines.transport_run import LEAST_BATCHES, batches
 from planner.engines.transport_scene import Splitting, scene
 from planner.treatment.beam import Beam, BixelGrid
-from planner.treatment.machine import Calibration, Machine
+from planner.treatment.machine import Machine
 
 # Numerical: side and voxels of the water, histories in each of LEAST_BATCHES batches, width of the needle beam.
 _PHANTOM_MM, _STEP_MM = 300.0, 5.0
@@ -25,11 +25,17 @@ _NEEDLE_MM = 0.02
 
 
 @cache
-def fluence_per_mu(machine: Machine, reference: Calibration, seed: int) -> tuple[float, float]:
+def fluence_per_mu(machine: Machine, seed: int) -> tuple[float, float]:
     """Return the fluence (1/mm2, on the axis at the isocentre, in vacuum) of a monitor unit, and its uncertainty.
 
     The uncertainty is relative, one sigma. The field of a magnet is left out: the calibration states the dose without.
+
+    Raises
+    ------
+    ValueError
+        If the machine is a linac without calibration.
     """
+    reference, square = calibration_of(machine)
     count = int(_PHANTOM_MM / _STEP_MM) | 1
     low = -(count // 2) * _STEP_MM
     surface = reference.ssd_mm.value - machine.sad_mm.value
@@ -39,7 +45,8 @@ def fluence_per_mu(machine: Machine, reference: Calibration, seed: int) -> tuple
     assert found is not None
     water = Volume(grid, np.ones(grid.shape), Quantity.DENSITY)
     where = scene(water, (0.0, 0.0, 0.0), None, Splitting())
-    shares = _field_in_plane(machine, reference, grid)
+    plane_mm = reference.ssd_mm.value + reference.depth_mm.value
+    shares = _field_in_plane(machine, square, machine.sad_mm.value / plane_mm, grid)
     depths = _STEP_MM * (np.arange(count) + 0.5)
     doses = []
     for energy, _ in batches(where, found[0], seed, _HISTORIES, LEAST_BATCHES):
@@ -59,17 +66,14 @@ def _bare(machine: Machine) -> Machine:
     return machine.model_copy(update={"kind": "point", "source": source, **head})
 
 
-def _field_in_plane(machine: Machine, reference: Calibration, grid: Grid) -> np.ndarray:
-    """Return the integral of the relative fluence of the calibration field over each voxel, seen at the isocentre.
+def _field_in_plane(machine: Machine, square: BixelGrid, scale: float, grid: Grid) -> np.ndarray:
+    """Return the integral of the relative fluence of an open field over each voxel, seen at the isocentre.
 
     Returns
     -------
     ndarray (nx, nz), mm2
     """
-    half = 0.5 * reference.field_mm.value
-    square = BixelGrid((-half, -half), (2.0 * half, 2.0 * half), np.ones((1, 1), bool))
     fluence = fluence_map(square, machine, 1.0)
-    scale = machine.sad_mm.value / (reference.ssd_mm.value + reference.depth_mm.value)
     overlaps = []
     for axis, cells in zip((0, 2), fluence.edges, strict=True):
         borders = scale * (grid.low_mm[axis] + grid.spacing_mm[axis] * np.arange(grid.shape[axis] + 1))

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from planner.engines.beam_model import FluenceMap, fluence_map, per_photon
+from planner.engines.beam_model import FluenceMap, calibration_of, fluence_map, per_photon
 from planner.engines.pencil_kernel import COMPONENTS, pencil_kernel
 from planner.engines.pencil_plane import beam_plane
 from planner.treatment.beam import BixelGrid
@@ -24,12 +24,8 @@ def fluence_of(bixels: BixelGrid, machine: Machine) -> FluenceMap:
 @cache
 def _photons_per_mu(machine: Machine) -> float:
     """Return the fluence (1/mm2) of one monitor unit: what gives the calibration dose in the calibration geometry."""
-    reference = machine.calibration
-    if reference is None:
-        raise ValueError(f"machine '{machine.name}' is a linac without calibration")
+    reference, square = calibration_of(machine)
     kernel = pencil_kernel(machine.spectrum.value)
-    half = 0.5 * reference.field_mm.value
-    square = BixelGrid((-half, -half), (2 * half, 2 * half), np.ones((1, 1), bool))
     plane = beam_plane(fluence_map(square, machine), kernel, 0.5, ((0.0, 0.0), (0.0, 0.0)))
     scale = (reference.ssd_mm.value + reference.depth_mm.value) / machine.sad_mm.value
     at_axis = plane.forward(np.ones(1))[0, 0].astype(float)
