@@ -85,6 +85,8 @@ def beside_limits(benchmark: Any, work: int, unit: str, *, read: int = 0, moved:
     read, moved : int
         Bytes that one unit must read, and bytes of mixed reading and writing, at least.
     """
+    if benchmark.disabled:  # a dry run, which measures nothing
+        return
     limits = machine_limits()
     took = 1e9 * benchmark.stats.stats.min / work
     least = read * limits.read + moved * limits.moved
