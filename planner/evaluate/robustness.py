@@ -97,16 +97,31 @@ def robustness(
     movements = list(scenarios.movements())
     if not movements:
         raise ValueError(f"scenario set '{scenarios.name}' holds no scenario")
-    window = _window(target, dose)
     centre = np.asarray(isocentre_mm)
-    points = np.stack(np.meshgrid(*window.axes_mm(), indexing="ij"), axis=-1).reshape(-1, 3)
 
     def coverage(movement: Movement) -> Coverage:
-        there = dose_at(dose, movement.planned_at(points, centre)).reshape(window.shape)
-        curve = dvh(Volume(window, there, Quantity.DOSE), target)
+        curve = dvh(moved(dose, target, movement, centre), target)
         return Coverage(movement.name, curve.dose_at_volume_percent(98), curve.volume_at_dose_percent(prescription_gy))
 
     return Robustness(coverage(NOMINAL), tuple(coverage(movement) for movement in movements))
+
+
+def moved(dose: Volume, target: Structure, movement: Movement, isocentre_mm: np.ndarray) -> Volume:
+    """Return the dose that the anatomy at and around a target sees when it lies as a movement says, Gy.
+
+    Parameters
+    ----------
+    dose : Volume
+        Gy.
+    target : Structure
+    movement : Movement
+    isocentre_mm : ndarray (3,)
+        LPS; rotations and dilations are about it.
+    """
+    window = _window(target, dose)
+    points = np.stack(np.meshgrid(*window.axes_mm(), indexing="ij"), axis=-1).reshape(-1, 3)
+    there = dose_at(dose, movement.planned_at(points, isocentre_mm)).reshape(window.shape)
+    return Volume(window, there, Quantity.DOSE)
 
 
 def _window(target: Structure, dose: Volume) -> Grid:

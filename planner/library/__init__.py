@@ -2,7 +2,8 @@
 
 ``machines/ prescriptions/ margins/ techniques/ objectives/ observers/ strategies/ scenarios/ timing/ outcomes/`` hold
 one file a name. ``physics/`` holds spectra, cross sections and kernels. A file is parsed into the frozen model that the
-caller names, so every value is checked before any dose is computed.
+caller names, so every value is checked before any dose is computed. A file may name another one of its folder
+(``like = "srs-marginal"``): what it does not say itself is as there.
 """
 
 import math
@@ -30,7 +31,7 @@ def names(kind: str) -> list[str]:
 
 
 def load(kind: str, name: str, model: type[Model], source: str = "library", where: str = "") -> Model:
-    """Return the library file `name` of `kind`, parsed into `model`.
+    """Return the library file `name` of `kind`, and what it says it is like, parsed into `model`.
 
     Parameters
     ----------
@@ -49,7 +50,10 @@ def load(kind: str, name: str, model: type[Model], source: str = "library", wher
     if name not in names(kind):
         raise InputError(source, where, unknown_name(_singular(kind), name, names(kind)))
     file = ROOT / kind / f"{name}.toml"
-    return parse(model, read_toml(file), file)
+    data = read_toml(file)
+    if like := data.pop("like", None):
+        data = read_toml(ROOT / kind / f"{like}.toml") | data
+    return parse(model, data, file)
 
 
 def read_toml(file: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from planner.engines.base import Engine, Influence
+from planner.evaluate.dvh import dose_at
 from planner.optimise.aperture_search import Outline, Search, search
 from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2
 from planner.optimise.conformal import conformal_apertures
@@ -17,25 +18,20 @@ from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
 from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, mu_bounds, scaled_mu
 from planner.optimise.minimise import Progress
+from planner.optimise.normalisation import FIRMER, SEARCHES, as_searched, normalisation_factor, scaled
 from planner.optimise.objectives import Objective
 from planner.optimise.planning import (
-    FIRMER,
-    SEARCHES,
     PlanRequest,
-    as_searched,
     checked_target,
     dose_for,
     facts_of,
     influence_for,
     is_corrected,
-    normalisation_factor,
     objective_for,
     samples_of,
-    scaled,
     start_gy,
 )
 from planner.optimise.pricing import fastest_opening
-from planner.optimise.reading import dose_at
 from planner.optimise.sampling import Samples
 from planner.optimise.sequencing import aperture_of, best_opening, by_leaf_pair
 from planner.treatment.beam import Beam

@@ -5,26 +5,22 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from planner.engines.base import Engine, Influence
+from planner.evaluate.dvh import dose_at
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.minimise import Progress
+from planner.optimise.normalisation import FIRMER, SEARCHES, as_searched, normalisation_factor, scaled
 from planner.optimise.planning import (
-    FIRMER,
-    SEARCHES,
     PlanRequest,
-    as_searched,
     checked_target,
     dose_for,
     facts_of,
     influence_for,
     is_corrected,
-    normalisation_factor,
     objective_for,
     samples_of,
-    scaled,
     start_gy,
 )
-from planner.optimise.reading import dose_at
 from planner.optimise.sampling import Samples
 from planner.techniques.beams import beams_on, bixel_slices
 from planner.treatment.beam import Beam

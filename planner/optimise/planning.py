@@ -1,4 +1,4 @@
-"""What every search of a plan starts from and ends with: the request, points, influence, dose, normalisation."""
+"""What every search of a plan starts from: the request, points, influence, dose."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -7,32 +7,24 @@ import numpy as np
 
 from phantoms.grid import Grid
 from phantoms.structure import Structure
-from phantoms.volume import Quantity, Volume
+from phantoms.volume import Volume
 from planner.engines.base import Capability, Engine, Influence
 from planner.engines.body import in_body
 from planner.engines.media import is_gas
+from planner.evaluate.dvh import dose_at
 from planner.optimise.correction import drifted
 from planner.optimise.goals import limit_of, objective_of
 from planner.optimise.objectives import Objective
-from planner.optimise.reading import dose_at
-from planner.optimise.sampling import SPLIT, Budget, Samples, filled, sample, voxel_of
-from planner.optimise.scenarios import felt, with_scenarios
+from planner.optimise.sampling import Budget, Samples, sample, voxel_of
+from planner.optimise.scenarios import with_scenarios
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
 from planner.treatment.machine import Machine
 from planner.treatment.objective import ObjectiveTemplate
 from planner.treatment.prescription import Prescription
-from planner.treatment.scenario import NOMINAL, Robust
+from planner.treatment.scenario import Robust
 from planner.treatment.technique import TechniqueSpec
-
-SEARCHES, FIRMER = 3, 4.0
-"""How often a plan that is not `as_searched` is searched again at most, each time with so much more weight on the
-target's least and largest dose."""
-# A plan that normalisation scales by more is not what was searched for.
-_HARDLY_SCALED = 1.05
-# The largest dose that is aimed at, of what is allowed: metrics may find a peak between the points.
-_COOL = 0.99
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ def samples_of(request: PlanRequest) -> Samples:
     ptv, budget = request.targets["ptv"], request.effort.budget
     goals = (goal_organs(request), request.objectives.skin.value.thickness_mm)
     nominal = sample(request.density.grid, ptv, request.structures, goals, budget)
-    target = _in_matter(request, nominal.points_mm[nominal.target.index])
+    target = in_matter(request, nominal.points_mm[nominal.target.index])
     nominal = replace(nominal, target=nominal.target.only(target))
     return with_scenarios(nominal, ptv, request.robust, budget.seed)
 
@@ -153,49 +145,7 @@ def facts_of(request: PlanRequest, samples: Samples, dose: Volume) -> dict[str, 
     }
 
 
-def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
-    """Return what to multiply a dose with.
-
-    So that `percent` of the PTV receives the prescription (in a robust plan: in the worst scenario, or in the mean over
-    scenarios), or that the prescription is `percent` of the largest dose in the PTV.
-
-    Raises
-    ------
-    PlanningError
-        If there is no dose to scale.
-    """
-    ptv, how = request.targets["ptv"], request.objectives.normalisation.value
-    points, volume = _fine_points(request)
-    if how.kind == "isodose":
-        now = float(dose_at(dose, points).max()) * how.percent / 100
-    else:
-        movements = [NOMINAL, *felt(ptv, request.robust)]
-        cases = [dose_at(dose, movement.planned_at(points, ptv.centroid_mm)) for movement in movements]
-        if request.robust == "expected":  # the mean coverage is that of all cases taken together
-            now = dose_to_volume(np.concatenate(cases), np.tile(volume, len(cases)), how.percent)
-        else:
-            now = min(dose_to_volume(values, volume, how.percent) for values in cases)
-    if not now > 0:
-        raise PlanningError("no dose reaches part of the target, so the plan cannot be normalised")
-    return request.prescription.dose_gy / now
-
-
-def as_searched(dose: Volume, factor: float, request: PlanRequest) -> bool:
-    """Tell whether a normalised dose is no hotter than its template allows, and was scaled by `factor` but little."""
-    points, _ = _fine_points(request)
-    largest = float(dose_at(dose, points).max()) / request.prescription.dose_gy
-    return largest <= _COOL * request.objectives.maximum_dose.value and factor <= _HARDLY_SCALED
-
-
-def _fine_points(request: PlanRequest) -> tuple[np.ndarray, np.ndarray]:
-    """Return points that fill the matter of the PTV on its own grid and the volume, in voxels, that each stands for."""
-    padded = request.targets["ptv"].cropped(1)  # the direction of the surface needs a neighbour on either side
-    points, volume = filled(padded.grid, padded.occupancy, SPLIT)
-    matter = _in_matter(request, points)
-    return points[matter], volume[matter]
-
-
-def _in_matter(request: PlanRequest, points_mm: np.ndarray) -> np.ndarray:
+def in_matter(request: PlanRequest, points_mm: np.ndarray) -> np.ndarray:
     """Tell which points of a target count: those in gas do not, unless there are no others.
 
     The dose to gas is nobody's, and one asked for in it is paid for by the tissue around: a PTV that extends into air
@@ -203,24 +153,6 @@ def _in_matter(request: PlanRequest, points_mm: np.ndarray) -> np.ndarray:
     """
     gas = is_gas(request.density.data).ravel()[voxel_of(request.density.grid, points_mm)]
     return np.ones(len(gas), bool) if gas.all() else ~gas
-
-
-def dose_to_volume(values: np.ndarray, volume: np.ndarray, percent: float) -> float:
-    """Return the dose that at least `percent` of the volume receives, linear between voxels."""
-    order = np.argsort(values)
-    below = np.cumsum(volume[order])
-    # The middle of a voxel's volume has its dose.
-    return float(np.interp((1 - percent / 100) * below[-1], below - 0.5 * volume[order], values[order]))
-
-
-def scaled(dose: Dose, factor: float) -> Dose:
-    """Return a dose multiplied by a factor."""
-
-    def times(part: Volume) -> Volume:
-        return Volume(part.grid, part.data * np.float32(factor), Quantity.DOSE)
-
-    deviation = None if dose.deviation is None else times(dose.deviation)
-    return replace(dose, volume=times(dose.volume), deviation=deviation)
 
 
 def checked_target(request: PlanRequest) -> Structure:
