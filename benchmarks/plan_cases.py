@@ -1,7 +1,8 @@
-"""The cases of "Plans of apertures" in docs/validation.md, as files for ``lacuna plan``; and one of them planned.
+"""The cases of "Plans of apertures" in docs/validation.md, as files for ``lacuna plan``; and their rows.
 
-``plan_cases.py cases DIR`` writes density, brain and targets. ``plan_cases.py plan DIR irregular-2`` plans one of them
-and prints a row of the table; technique and machine may follow. In the field of a machine the dose is Monte Carlo's.
+``plan_cases.py cases DIR`` writes density, brain and targets. ``plan_cases.py rows DIR`` plans all rows of the tables,
+or those of techniques and templates that are named (``rows DIR dca srs-steep``), into ``DIR/rows``, and goes on where
+it stopped. In the field of a machine the dose is Monte Carlo's.
 """
 
 import sys
@@ -27,6 +28,15 @@ BALLS = {
     "irregular": ((0.0, 0.0, 0.0, 1.0), (1.1, 0.3, 0.2, 0.75), (-0.3, 0.9, 0.7, 0.6)),
 }
 _SPLIT = 4
+MACHINES = {"ncvmat": "truebeam-stx", "dca": "truebeam-stx", "conformal": "truebeam-stx", "imrt": "elekta-unity"}
+_FEW = ("irregular-0.5", "irregular-2", "irregular-5", "irregular-12", "ball-2", "ball-12")
+# Target, technique and template of every row.
+ROWS = (
+    *((f"{n}-{v:g}", t, "srs-marginal") for t in ("ncvmat", "dca", "imrt") for n in BALLS for v in VOLUMES_CC),
+    *((name, "conformal", "srs-marginal") for name in _FEW),
+    *((name, technique, "srs-homogeneous") for technique in MACHINES for name in _FEW),
+    *((name, "ncvmat", "srs-steep") for name in ("irregular-0.5", "ball-0.5", "irregular-2", "ball-2")),
+)
 
 
 def target(name: str, volume_cc: float, centre_mm: np.ndarray) -> Structure:
@@ -67,7 +77,7 @@ def write_cases(folder: Path) -> None:
             write_structure(folder / f"{name}-{volume:g}.nii.gz", target(name, volume, at))
 
 
-def planned(folder: Path, name: str, technique: str = "ncvmat", machine: str = "truebeam-stx") -> str:
+def planned(folder: Path, name: str, technique: str, machine: str, template: str) -> str:
     """Plan one case as ``lacuna plan`` does, check it as ``lacuna plan-check`` does, and return a row of the table."""
     inputs = PlanInputs(
         folder / "density.nii.gz",
@@ -76,21 +86,33 @@ def planned(folder: Path, name: str, technique: str = "ncvmat", machine: str = "
         brain=folder / "brain.nii.gz",
     )
     dose_gy = 15.0 if name.endswith("-30") else 18.0
-    out = folder / f"plan-{name}-{technique}"
+    out = folder / "plans" / f"{name}-{technique}-{template}"
     began = time.process_time()
-    told = plan_case(inputs, Wanted(machine, technique, "srs-marginal", dose_gy, 1), out)
+    told = plan_case(inputs, Wanted(machine, technique, template, dose_gy, 1), out)
     cpu_s = time.process_time() - began
     check = check_plan(out, CheckRequest())
     again = f"{check['dose']['mean_percent']:.2f} %, {check['dose']['gamma_percent']:.1f} %"
     return (
-        f"| {name.replace('-', ' ')} cc | {technique} | {told['V100_percent']:.1f} | {told['paddick_ci']:.3f} | "
-        f"{told['gi']:.2f} | {told['max_percent']:.0f} | {told['mu_per_fraction']:.0f} | {again} | {cpu_s:.0f} | "
-        f"{'passed' if check['passed'] else check['violations']} |"
+        f"| {name.replace('-', ' ')} cc | {technique} | {template} | {told['V100_percent']:.2f} | "
+        f"{told['paddick_ci']:.3f} | {told['gi']:.2f} | {told['max_percent']:.0f} | {told['mu_per_fraction']:.0f} | "
+        f"{again} | {cpu_s:.0f} | {'yes' if check['passed'] else check['violations']} |"
     )
+
+
+def rows(folder: Path, asked: list[str]) -> None:
+    """Plan the rows of the tables whose technique or template is asked for, all if none is; finished ones are kept."""
+    done = folder / "rows"
+    done.mkdir(exist_ok=True)
+    for name, technique, template in ROWS:
+        file = done / f"{name}-{technique}-{template}.md"
+        if not file.exists() and (not asked or technique in asked or template in asked):
+            row = planned(folder, name, technique, MACHINES[technique], template)
+            file.write_text(row + "\n")
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "cases":
         write_cases(Path(sys.argv[2]))
     else:
-        print(planned(Path(sys.argv[2]), *sys.argv[3:]))
+        rows(Path(sys.argv[2]), sys.argv[3:])
