@@ -16,6 +16,8 @@ from planner.cli.app import _status
 from planner.cli.plan_inputs import PlanInputs, read_case
 from planner.cli.plans import show_plan
 from planner.io.nifti import read_volume, write_structure, write_volume
+from planner.io.plan_folder import plan_folder
+from planner.treatment.errors import InputError
 
 GRID = Grid.covering((-66,) * 3, (66,) * 3, 4.0)
 FINE = Grid.covering((-10, -40, -25), (50, 20, 35), 2.0)
@@ -101,8 +103,10 @@ def test_a_plan_names_its_inputs_as_they_were_given(files, monkeypatch):
 
 
 def test_small_targets_have_a_finer_dose_grid_where_none_is_asked_for(files, tmp_path):
-    write_structure(tmp_path / "small.nii.gz", ball("t", Role.TARGET, FINE, CENTRE_MM, 8.0))
+    for name, radius_mm in (("small", 8.0), ("smaller", 4.4)):
+        write_structure(tmp_path / f"{name}.nii.gz", ball("t", Role.TARGET, FINE, CENTRE_MM, radius_mm))
     for target, given, expected in (
+        (tmp_path / "smaller.nii.gz", None, 1.0),
         (tmp_path / "small.nii.gz", None, 1.5),
         (tmp_path / "small.nii.gz", 3.0, 3.0),
         (files / "target.nii.gz", None, 2.0),
@@ -130,6 +134,17 @@ def test_its_metrics_are_those_of_its_dose(planned, capsys):
     assert "target" in found["binds"] or "conformity" in found["binds"]
     assert moved["worst_V100_percent"] <= moved["mean_V100_percent"]
     assert {"brain", "brainstem", "gtv", "ptv", "skin"} <= set(found["structures"])
+
+
+def test_the_volume_of_brain_that_is_told_belongs_to_the_fractions(files, tmp_path, capsys):
+    """V12 predicts necrosis in one fraction, V24 in five; the page, the figures and metrics.json agree."""
+    given = words(files, tmp_path / "five", fractions=5, prescription_gy=30, brain=files / "brain.nii.gz")
+    status, out, _ = lacuna(capsys, *given, "--json")
+    told = json.loads(out)
+    kept = json.loads((tmp_path / "five" / "metrics.json").read_text())["structures"]["brain"]
+    assert status == 0 and "brain_V20_cc" not in told and told["units"]["brain_V24_cc"] == "cc"
+    assert 0 < told["brain_V24_cc"] == kept["V24_cc"] < told["brain_V12_cc"] == kept["V12_cc"]
+    assert f"{kept['V24_cc']:.2f} cc" in (tmp_path / "five" / "report.html").read_text()
 
 
 def test_a_plan_tells_which_limits_it_violates(files, tmp_path, capsys):
@@ -211,6 +226,32 @@ def test_an_older_plan_is_replaced_and_a_foreign_folder_is_not(planned, files, t
     status, _, err = lacuna(capsys, *words(files, tmp_path / "mine"))
     assert status == 4 and "exists already" in err
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_planning(files, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("planner.cli.plans.make_deliverable", lambda *_, **__: pytest.fail("planned in vain"))
+    (tmp_path / "file").write_text("keep")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for out in (tmp_path / "file" / "plan", tmp_path / "file" / "deep" / "plan", Path("/proc/none/plan"), Path()):
+        status, _, err = lacuna(capsys, *words(files, out))
+        assert status == 4 and f"{out}: cannot be written" in err and err.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "here"]
+
+
+def test_a_plan_goes_where_a_link_points_and_never_over_what_came_meanwhile(tmp_path):
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "there")
+    with plan_folder(link) as temporary:
+        (temporary / "plan.json").write_text("{}")
+    assert link.is_symlink() and [path.name for path in (tmp_path / "there").iterdir()] == ["plan.json"]
+    with pytest.raises(InputError, match="another run"), plan_folder(tmp_path / "late") as temporary:
+        (temporary / "plan.json").write_text("{}")
+        (tmp_path / "late").mkdir()
+        (tmp_path / "late" / "plan.json").write_text("other")
+    assert [path.read_text() for path in (tmp_path / "late").iterdir()] == ["other"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["late", "link", "there"]
 
 
 @pytest.mark.parametrize(

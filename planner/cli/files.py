@@ -145,7 +145,9 @@ def metrics(
     dose: DoseFile,
     target: Annotated[Path, typer.Option("--target", help="Mask of the target.", show_default=False)],
     prescription_gy: Annotated[float, typer.Option("--prescription-gy", help="Gy.", show_default=False)],
-    brain: Annotated[Path | None, typer.Option("--brain", help="Mask of the brain, for V5, V10, V12, V14.")] = None,
+    brain: Annotated[
+        Path | None, typer.Option("--brain", help="Mask of the brain, for V5, V10, V12, V14, V20, V24.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Plan quality of one target.

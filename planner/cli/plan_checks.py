@@ -104,6 +104,7 @@ def show(found: Mapping[str, Any]) -> None:
         dose = found["dose"]
         typer.echo(
             f"recomputed dose: gamma {dose['gamma_percent']:.2f} % pass, mean difference {dose['mean_percent']:.3f} %, "
+            f"bias {dose['bias_percent']:+.3f} %, "
             f"largest {dose['largest_percent']:.2f} % of the prescription: "
             + ("agrees" if dose["agrees"] else "DIFFERS")
         )

@@ -221,13 +221,13 @@ def _told(quality: PlanQuality) -> dict[str, Any]:
     """Return the figures that a reader looks for first."""
     moved = quality.robustness
     assert moved is not None
-    return {
+    told = {
         "V100_percent": quality.value("ptv", "V100_percent"),
         "D98_gy": quality.value("ptv", "D98_gy"),
         "paddick_ci": quality.value("ptv", "paddick_ci"),
         "gi": quality.value("ptv", "gi"),
         "max_percent": 100.0 * quality.value("ptv", "hi_rtog"),
-        "brain_V12_cc": quality.value("brain", "V12_cc"),
+        **{f"brain_V{dose:g}_cc": quality.value("brain", f"V{dose:g}_cc") for dose in quality.brain_gy},
         "mu_per_fraction": quality.apertures.mu,
         "modulation_factor": quality.apertures.modulation_factor,
         "beam_on_s": quality.time.beam_on_s,
@@ -237,8 +237,8 @@ def _told(quality: PlanQuality) -> dict[str, Any]:
         "clinical_violations": len(quality.clinical),
         "violations": _violations(quality),
         "organs_without_limits": ", ".join(quality.unlimited) or "none",
-        "units": _UNITS,
     }
+    return {**told, "units": {name: unit for name, unit in _UNITS.items() if name in told or name == "wall_s"}}
 
 
 _UNITS = {
@@ -246,7 +246,7 @@ _UNITS = {
     "V100_percent": "%, PTV",
     "D98_gy": "Gy, PTV",
     "max_percent": "% of the prescription",
-    "brain_V12_cc": "cc",
+    **{f"brain_V{dose}_cc": "cc" for dose in (12, 20, 24)},
     "mu_per_fraction": "MU",
     "modulation_factor": "MU/cGy",
     "beam_on_s": "s a fraction",

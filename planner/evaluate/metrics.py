@@ -188,7 +188,7 @@ def rim_names(margin_mm: float) -> tuple[str, str]:
 
 
 def brain_metrics(dose: Volume, brain: Structure, target: Structure | None = None) -> list[Metric]:
-    """Return V5, V10, V12 and V14 of the brain as contoured, and of the brain without a target if one is given.
+    """Return V5, V10, V12 ... of the brain as contoured, and of the brain without a target if one is given.
 
     Raises
     ------
@@ -207,7 +207,7 @@ def _brain_rows(dose: Volume, whole: Dvh, brain: Structure, target: Structure | 
 
 
 def _volumes(name: str, whole: Dvh, without: Dvh | None) -> list[Metric]:
-    """Return volume, V5 to V14 and mean dose of a structure, without a part of it if one is given."""
+    """Return volume, V5, V10, V12 ... and mean dose of a structure, without a part of it if one is given."""
     volume, integral = whole.volume_cc, whole.mean_gy * whole.covered_fraction * whole.volume_cc
     covered = whole.covered_fraction * whole.volume_cc
     if without is not None:

@@ -1,6 +1,6 @@
 """Everything that is told of one plan: metrics of its dose, figures of its delivery, coverage under setup errors."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from phantoms.structure import Structure
@@ -26,6 +26,8 @@ from planner.treatment.scenario import SETUP, ScenarioSet
 from planner.treatment.timing import TimingRules
 
 TIMING = "standard"
+ONE_FRACTION_GY = 12.0
+"""The brain above it is told of every plan, whatever its fractions: HyTEC brain (PMC11069632)."""
 DELIVERY_UNITS = {
     "mu_per_fraction": "MU",
     "modulation_factor": "MU/cGy",
@@ -53,6 +55,8 @@ class PlanQuality:
         Violated limits of the machine, mandatory ones of organs and of the template, optimal ones of organs.
     unlimited : tuple of str
         Organs that no limit knows by their name for this number of fractions.
+    brain_gy : tuple of float
+        Doses whose volume of the brain is told first: 12 Gy, and what predicts necrosis in this number of fractions.
     """
 
     metrics: tuple[Metric, ...]
@@ -63,6 +67,7 @@ class PlanQuality:
     clinical: tuple[Violation, ...]
     wished: tuple[Violation, ...]
     unlimited: tuple[str, ...]
+    brain_gy: tuple[float, ...]
 
     def value(self, structure: str, name: str) -> float:
         """Return a metric.
@@ -167,7 +172,14 @@ def plan_quality(plan: Planned, histograms: Histograms, *, scenarios: bool) -> P
         clinical=tuple(clinical),
         wished=tuple(clinical_violations(metrics, limits, "optimal") if limits else ()),
         unlimited=_unlimited(plan.structures, limits),
+        brain_gy=_brain_gy(metrics, plan),
     )
+
+
+def _brain_gy(metrics: Iterable[Metric], plan: Planned) -> tuple[float, ...]:
+    told = {metric.name for metric in metrics if metric.structure == "brain"}
+    goals = [g.dose_gy for g in plan.template.brain_volume.value if g.fractions == plan.prescription.fractions]
+    return tuple(dose for dose in dict.fromkeys((ONE_FRACTION_GY, *goals)) if f"V{dose:g}_cc" in told)
 
 
 def _unlimited(structures: Mapping[str, Structure], limits: Limits | None) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def refuse_existing(path: Path) -> None:
-    """Refuse a folder to be written that exists already, unless it is empty.
+    """Refuse a folder to be written that exists already, unless it is empty, or that cannot be made.
 
     Raises
     ------
@@ -50,6 +50,26 @@ def refuse_existing(path: Path) -> None:
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise InputError(path, "", "exists already: give a new folder, or remove this one first")
+    refuse_unwritable(path)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse a folder that could not be made or replaced, before long work rather than after it.
+
+    Raises
+    ------
+    InputError
+    """
+    if path.resolve() == Path.cwd():
+        raise InputError(path, "", "cannot be written: it is the current folder, give the name of a new one")
+    above = path.resolve().parent
+    while not above.exists():
+        above = above.parent
+    try:
+        # Permissions do not tell it all: a file in the way, a read-only disk.
+        Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=above)).rmdir()
+    except OSError as error:
+        raise InputError(path, "", f"cannot be written: {above}: {error.strerror}") from None
 
 
 @contextmanager
@@ -62,6 +82,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         If `path` exists already and is not an empty folder, or its parent cannot be written.
     """
     refuse_existing(path)
+    path = path.resolve()  # what a link points to is written, not the link
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
@@ -73,9 +94,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
             if file.is_file():
                 _flush(file)
         temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            path.rmdir()
-        temporary.rename(path)
+        try:
+            if path.exists():
+                path.rmdir()
+            temporary.rename(path)
+        except OSError:
+            raise InputError(path, "", "was made meanwhile, by another run? It stays as it is") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
-from planner.io.atomic import refuse_existing, whole_folder
+from planner.io.atomic import refuse_existing, refuse_unwritable, whole_folder
 from planner.io.nifti import read_structure, read_volume, write_structure, write_volume
 from planner.io.plan_file import NAME, PlanFile, read_plan_file, write_plan_file
 from planner.treatment.delivery import Delivery
@@ -49,13 +49,15 @@ class SavedPlan:
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse to write a plan over anything but an older plan.
+    """Refuse to write a plan over anything but an older plan, or where nothing can be written.
 
     Raises
     ------
     InputError
     """
-    if not (folder / NAME).is_file():
+    if (folder / NAME).is_file():
+        refuse_unwritable(folder)
+    else:
         refuse_existing(folder)
 
 
@@ -69,6 +71,7 @@ def plan_folder(folder: Path) -> Iterator[Path]:
         If `folder` holds anything else, or cannot be written.
     """
     refuse_foreign(folder)
+    folder = folder.resolve()  # what a link points to is written, not the link
     if not (folder / NAME).is_file():
         with whole_folder(folder) as temporary:
             yield temporary

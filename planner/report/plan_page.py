@@ -100,7 +100,9 @@ def _rows(shown: Shown) -> list[tuple[str, str]]:
     quality, plan = shown.quality, shown.plan
     rows = [("Target (PTV)", f"{quality.value('ptv', 'volume_cc'):.2f} cc")]
     rows += [(told, f"{quality.value('ptv', key):.{n}f} {unit}") for key, told, unit, n in _TARGET_ROWS]
-    rows.append(("Brain above 12 Gy", f"{quality.value('brain', 'V12_cc'):.2f} cc"))
+    rows += [
+        (f"Brain above {dose:g} Gy", f"{quality.value('brain', f'V{dose:g}_cc'):.2f} cc") for dose in quality.brain_gy
+    ]
     made, when = quality.apertures, quality.time
     rows += [
         ("Beams, control points", f"{made.beams}, {made.control_points}"),
