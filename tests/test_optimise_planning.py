@@ -223,6 +223,22 @@ def test_gradient_of_a_whole_template(name):
     assert sum(objective.values(dose).values()) == pytest.approx(objective.evaluate(dose)[0])
 
 
+def test_an_organ_within_the_target_asks_for_no_less_than_the_target():
+    """Where coverage is met nothing of the organ is missed; beside the target its own level holds."""
+    density, structures = water_head(4.0, 60.0)
+    ptv, organ = (ball(name, density.grid, (10, 5, 0), size) for name, size in (("ptv", 11), ("chiasm", 14)))
+    samples = sample(density.grid, ptv, structures | {"chiasm": organ}, (("chiasm",), 5.0), Budget(150, 300, 300, 30))
+    points = samples.organs["chiasm"].index
+    within = samples.distance_mm[points] == 0
+    assert within.any() and not within.all()
+    dose = np.zeros(len(samples.points_mm))
+    for chosen, level_gy in ((within, 1.02 * 18.0), (~within, 0.9 * 10.0)):
+        for above, met in ((-0.01, True), (0.5, False)):
+            dose[:] = 0.0
+            dose[points[chosen]] = level_gy + above
+            assert (objective_of(samples, template(), RX, 1.0).values(dose)["chiasm"] == 0) is met
+
+
 def test_gas_in_the_target_is_not_asked_to_be_covered():
     """The dose of an engine that gives gas half of what it gives tissue: coverage is judged, and sought, in tissue."""
     whole = request()

@@ -76,7 +76,8 @@ def objective_of(
     if len(samples.skin.index):
         terms.append(_skin(samples.skin, template, dose, volume))
     for name, part in samples.organs.items():
-        terms.append(_organ(name, part, template, prescription))
+        within = samples.distance_mm[part.index] == 0
+        terms.append(_organ(name, (part, within), template, prescription))
     return Objective([term for term in terms if term.weight > 0])
 
 
@@ -106,10 +107,20 @@ def _skin(skin: Part, template: ObjectiveTemplate, dose: float, volume: float) -
     return Overdose("skin", skin.index, skin.volume_cc / volume, goal.level * dose, dose, goal.weight)
 
 
-def _organ(name: str, part: Part, template: ObjectiveTemplate, prescription: Prescription) -> Overdose:
+def _organ(
+    name: str, place: tuple[Part, np.ndarray], template: ObjectiveTemplate, prescription: Prescription
+) -> Overdose:
+    """Return the goal of an organ: what of it lies within the PTV is asked for no less than the PTV is.
+
+    Coverage comes first, so a lower level there could not be reached: it would only pull the dose down everywhere, for
+    the normalisation to lift it again, with a worse conformity.
+    """
+    part, within = place
     limit = limit_of(name, template, prescription.fractions)
     if limit is None:
         raise PlanningError(f"objective template '{template.name}' has no limit for '{name}'")
     share = part.volume_cc / _NEAR_MAXIMUM_CC
     level = limit.dose_gy * template.organ_safety.value
-    return Overdose(name, part.index, share, level, limit.dose_gy, template.organ_weight.value)
+    covered = template.target_minimum.value.level * prescription.dose_gy
+    levels = np.where(within, max(level, covered), level)
+    return Overdose(name, part.index, share, levels, limit.dose_gy, template.organ_weight.value)
