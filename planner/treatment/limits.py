@@ -77,7 +77,7 @@ class EvaluationRules(Frozen):
 
 
 class DoseAgreement(Frozen):
-    """When a recomputed dose counts as the one that a plan states: a gamma comparison and the mean difference.
+    """When a recomputed dose counts as the one that a plan states: gamma, mean difference and bias.
 
     Attributes
     ----------
@@ -90,7 +90,8 @@ class DoseAgreement(Frozen):
     pass_percent : Constant
         Share of the points that has to pass.
     mean_percent : Constant
-        The largest mean absolute difference above half of the prescription, of the prescription.
+        The largest mean difference above half of the prescription, of the prescription: absolute, where statistical
+        uncertainties widen it, and signed, where they do not.
     """
 
     name: str
