@@ -214,6 +214,11 @@ def test_the_check_fails_for_another_prescription_and_refuses_another_technique(
     (spoilt / "plan.json").write_text(json.dumps(higher))
     status, out, _ = lacuna(capsys, "plan-check", spoilt, "--no-dose")
     assert status == 1 and "V100_percent" in out and "asks for 95 %" in out
+    assert plan["sad_mm"] == 1000 and np.diff(plan["leaf_borders_mm"]).tolist() == [5.0] * 14 + [2.5] * 32 + [5.0] * 14
+    for changed in ({"machine": "synergy-agility"}, {"leaf_borders_mm": [*plan["leaf_borders_mm"][:-1], 111.0]}):
+        (spoilt / "plan.json").write_text(json.dumps({**plan, **changed}))
+        status, _, err = lacuna(capsys, "plan-check", spoilt, "--no-dose")
+        assert status == 4 and "plan.json: leaf_borders_mm: is not that of machine" in err
     for name, told in (("dca", "has beams of kind 'arc'"), ("vmat", "unknown technique 'vmat'")):
         (spoilt / "plan.json").write_text(json.dumps({**plan, "technique": name}))
         status, _, err = lacuna(capsys, "plan-check", spoilt, "--no-dose")

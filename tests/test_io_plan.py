@@ -33,7 +33,14 @@ def about(fractions: int = 1) -> PlanFile:
     )
     facts = plain_facts({"objective": 0.1, "normalisation": "coverage 99 %", "not_finite": float("nan")})
     return PlanFile(
-        template="srs-marginal", margin_mm=1.0, dose_gy=20.0, fractions=fractions, facts=facts, provenance=made
+        template="srs-marginal",
+        margin_mm=1.0,
+        dose_gy=20.0,
+        fractions=fractions,
+        sad_mm=1000.0,
+        leaf_borders_mm=(-5.0, 0.0, 5.0),
+        facts=facts,
+        provenance=made,
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import typer
 
 from phantoms.volume import Quantity, Volume
@@ -63,6 +64,7 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
     """
     plan = read_plan(folder)
     machine = library.load("machines", plan.delivery.machine, Machine, str(folder / "plan.json"), "machine")
+    _check_machine(plan, machine, folder / "plan.json")
     _check_technique(plan, folder / "plan.json")
     quality = _quality(plan, machine, folder, request)
     told = figures(quality, plan.about.dose_gy, plan.about.fractions)
@@ -82,6 +84,15 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
         found["dose"] = asdict(difference)
         passed = passed and difference.agrees
     return {**found, "passed": passed}
+
+
+def _check_machine(plan: SavedPlan, machine: Machine, file: Path) -> None:
+    """Refuse a plan that states another geometry than its machine has, in the library of today."""
+    about, borders = plan.about, machine.leaf_borders_mm
+    same_leaves = len(about.leaf_borders_mm) == len(borders) and np.allclose(about.leaf_borders_mm, borders, atol=1e-3)
+    for key, same in (("leaf_borders_mm", same_leaves), ("sad_mm", np.isclose(about.sad_mm, machine.sad_mm.value))):
+        if not same:
+            raise InputError(file, key, f"is not that of machine '{machine.name}'")
 
 
 def _check_technique(plan: SavedPlan, file: Path) -> None:

@@ -345,6 +345,8 @@ def _saved(
         margin_mm=inputs.margin_mm,
         dose_gy=wanted.dose_gy,
         fractions=wanted.fractions,
+        sad_mm=names.machine.sad_mm.value,
+        leaf_borders_mm=tuple(round(float(y), 4) for y in names.machine.leaf_borders_mm),
         facts=plain_facts(plan.facts),
         provenance=Provenance(
             software=f"lacuna {__version__}",

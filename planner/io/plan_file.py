@@ -73,12 +73,14 @@ class Provenance(Frozen):
 
 class _File(Frozen):
     format: Literal["lacuna plan 1"]
-    legend: str = LEGEND
+    legend: str = f"{LEGEND}; leaf_borders_mm: of the pairs along Y in the isocentre plane; sad_mm: source to isocentre"
     machine: str
     technique: str
     template: str
     margin_mm: float = Field(ge=0, le=30)
     prescription: _Prescribed
+    sad_mm: float = Field(gt=0)
+    leaf_borders_mm: tuple[float, ...] = Field(min_length=2)
     isocentre_mm: Triple
     beams: tuple[BeamData, ...] = Field(min_length=1)
     facts: dict[str, float | str | None]
@@ -101,6 +103,10 @@ class PlanFile(Frozen):
     margin_mm : float
     dose_gy : float
     fractions : int
+    sad_mm : float
+        From the source to the isocentre.
+    leaf_borders_mm : tuple of float
+        Borders of the leaf pairs along Y in the isocentre plane, from -Y to +Y: where the leaves of the beams lie.
     facts : dict
         Of the optimiser; null where not finite.
     provenance : Provenance
@@ -110,6 +116,8 @@ class PlanFile(Frozen):
     margin_mm: float
     dose_gy: float
     fractions: int
+    sad_mm: float
+    leaf_borders_mm: tuple[float, ...]
     facts: dict[str, float | str | None]
     provenance: Provenance
 
@@ -128,6 +136,8 @@ def write_plan_file(path: Path, delivery: Delivery, about: PlanFile) -> None:
         template=about.template,
         margin_mm=about.margin_mm,
         prescription=_Prescribed(dose_gy=about.dose_gy, fractions=about.fractions),
+        sad_mm=about.sad_mm,
+        leaf_borders_mm=about.leaf_borders_mm,
         isocentre_mm=delivery.beams[0].isocentre_mm,
         beams=tuple(beam_data(beam) for beam in delivery.beams),
         facts=dict(about.facts),
@@ -156,6 +166,8 @@ def read_plan_file(path: Path) -> tuple[Delivery, PlanFile]:
         margin_mm=held.margin_mm,
         dose_gy=held.prescription.dose_gy,
         fractions=held.prescription.fractions,
+        sad_mm=held.sad_mm,
+        leaf_borders_mm=held.leaf_borders_mm,
         facts=held.facts,
         provenance=held.provenance,
     )
