@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -145,6 +146,12 @@ def test_the_volume_of_brain_that_is_told_belongs_to_the_fractions(files, tmp_pa
     assert status == 0 and "brain_V20_cc" not in told and told["units"]["brain_V24_cc"] == "cc"
     assert 0 < told["brain_V24_cc"] == kept["V24_cc"] < told["brain_V12_cc"] == kept["V12_cc"]
     assert f"{kept['V24_cc']:.2f} cc" in (tmp_path / "five" / "report.html").read_text()
+
+
+def test_what_was_left_out_of_a_dose_is_told(files, tmp_path, capsys):
+    given = words(files, tmp_path / "plan", machine="elekta-unity", technique="imrt", brain=files / "brain.nii.gz")
+    status, out, _ = lacuna(capsys, *given, "--ignore-field")
+    assert status == 0 and re.search(r"magnetic_field +│ ignored", out) and re.search(r"engine +│ pencil", out)
 
 
 def test_a_plan_tells_which_limits_it_violates(files, tmp_path, capsys):

@@ -28,6 +28,7 @@ from planner.optimise.planning import Effort, PlanRequest
 from planner.report.plan_page import Shown, write_plan_page
 from planner.techniques.directions import directions
 from planner.treatment.delivery import Delivery
+from planner.treatment.dose import Dose
 from planner.treatment.errors import InputError, PlanningError, unknown_name
 from planner.treatment.machine import Machine
 from planner.treatment.objective import ObjectiveTemplate
@@ -123,7 +124,7 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
         found["binds"] = plan.facts["binds"]
         write_metrics(folder, {**found, "provenance": saved.about.provenance.model_dump(mode="json")})
         write_plan_page(folder, Shown(saved, names.machine, quality, histograms))
-    return {"folder": str(out), "wall_s": wall_s, **_told(quality)}
+    return {"folder": str(out), "wall_s": wall_s, **_told(quality, plan.dose)}
 
 
 def figures(quality: PlanQuality, dose_gy: float, fractions: int) -> dict[str, Any]:
@@ -217,11 +218,22 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _told(quality: PlanQuality) -> dict[str, Any]:
+def _dose_told(dose: Dose) -> dict[str, Any]:
+    """Return what computed a dose, how certain it is and, where it was left out, that there is a magnetic field."""
+    told: dict[str, Any] = {"engine": dose.engine}
+    if dose.uncertainty > 0:
+        told["uncertainty_percent"] = 100.0 * dose.uncertainty
+    if dose.field_ignored:
+        told["magnetic_field"] = "ignored"
+    return told
+
+
+def _told(quality: PlanQuality, dose: Dose) -> dict[str, Any]:
     """Return the figures that a reader looks for first."""
     moved = quality.robustness
     assert moved is not None
     told = {
+        **_dose_told(dose),
         "V100_percent": quality.value("ptv", "V100_percent"),
         "D98_gy": quality.value("ptv", "D98_gy"),
         "paddick_ci": quality.value("ptv", "paddick_ci"),
@@ -243,6 +255,7 @@ def _told(quality: PlanQuality) -> dict[str, Any]:
 
 _UNITS = {
     "wall_s": "s",
+    "uncertainty_percent": "%, PTV (1 sigma)",
     "V100_percent": "%, PTV",
     "D98_gy": "Gy, PTV",
     "max_percent": "% of the prescription",
