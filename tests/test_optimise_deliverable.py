@@ -12,7 +12,7 @@ from planner import library
 from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.pencil import PencilBeam
 from planner.evaluate.metrics import target_metrics
-from planner.optimise import deliverable
+from planner.optimise import deliverable, normalisation
 from planner.optimise.correction import drifted
 from planner.optimise.deliverable import ApertureEffort, make_deliverable
 from planner.optimise.free_fluence import make_plan
@@ -217,7 +217,7 @@ def test_a_plan_is_no_hotter_than_its_template_allows(name, monkeypatch):
     asked = asked.model_copy(update={"target_maximum": constant(light)})
     largest, allowed = [], 9.0
     for again in (0, 3):  # searched once only, to see how hot it then is
-        monkeypatch.setattr(deliverable, "SEARCHES", again)
+        monkeypatch.setattr(normalisation, "_SEARCHES", again)
         template = asked.model_copy(update={"maximum_dose": constant(allowed)})
         plan, delivery = make_deliverable(request(name, objectives=template), ENGINE, effort=QUICK)
         values = {row.name: row.value for row in target_metrics(plan.dose.volume, plan.targets["ptv"], 18.0)}
@@ -243,12 +243,16 @@ def test_a_flat_dose_takes_a_leaf_margin(machine):
     assert largest[0] > flat.maximum_dose.value > largest[1]
 
 
+def prepared(wanted, accurate):
+    return deliverable._prepared(wanted, (accurate, ENGINE), QUICK, lambda evaluation, value: None)
+
+
 def test_a_template_opens_conformal_leaves_by_its_margin_and_no_others():
     wide = library.load("objectives", "srs-marginal", ObjectiveTemplate).model_copy(
         update={"leaf_margin_mm": constant(3.0)}
     )
-    near, far = (deliverable._prepared(request("conformal", **c), (ENGINE, ENGINE)) for c in ({}, {"objectives": wide}))
-    (one, _), (two, _) = (deliverable._started(case, QUICK, lambda evaluation, value: None) for case in (near, far))
+    near, far = (prepared(request("conformal", **c), ENGINE) for c in ({}, {"objectives": wide}))
+    (one, _), (two, _) = (deliverable._started(case) for case in (near, far))
     middle = len(near.request.machine.leaf_borders_mm) // 2
     # The field edge is 3 mm from the outline, along a leaf that meets it at an angle a little more.
     left, right = two.apertures.left_mm - one.apertures.left_mm, two.apertures.right_mm - one.apertures.right_mm
@@ -265,7 +269,7 @@ def test_a_template_opens_conformal_leaves_by_its_margin_and_no_others():
 
 def test_the_fast_engine_sees_beams_where_the_field_moves_their_dose():
     wanted = request("imrt", "elekta-unity", ignore_field=False, effort=Effort(corrections=1, budget=BUDGET))
-    found = deliverable._prepared(wanted, (MonteCarlo(), ENGINE))
+    found = prepared(wanted, MonteCarlo())
     weights = np.ones(found.influence.shape[1])
     for beams, same in ((drifted(found.beams, wanted.machine), True), (found.beams, False)):
         points = found.samples.points_mm

@@ -18,7 +18,7 @@ from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Roughness, optimise_fluence, start_weights
 from planner.optimise.leaf_limits import SPARE_MU, Motion, covered, mu_bounds, scaled_mu
 from planner.optimise.minimise import Progress
-from planner.optimise.normalisation import FIRMER, SEARCHES, as_searched, normalisation_factor, scaled
+from planner.optimise.normalisation import Normalised, normalisation_factor, scaled, searched_until_cool
 from planner.optimise.objectives import Objective
 from planner.optimise.planning import (
     PlanRequest,
@@ -91,6 +91,8 @@ class _Case:
     influence: Influence
     objective: Objective
     accurate: Engine | None
+    effort: ApertureEffort
+    progress: Progress
     outline: Outline | None = None
 
     @property
@@ -114,7 +116,7 @@ class _Step(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class _Points:
+class _ControlPoints:
     """Control points on the way: the beam of each, their apertures, how they follow one another."""
 
     beam_of: np.ndarray
@@ -152,14 +154,18 @@ def make_deliverable(
         As `make_plan`; also if the machine has no limits of delivery, the technique no apertures, or monitor units meet
         a limit of the machine so that the dose cannot be scaled to the prescription.
     """
-    effort = effort or ApertureEffort()
     request = replace(request, objectives=request.objectives.eased(shaping_of(request).fall_off))
-    case = _prepared(request, (corrector or engine, fast or engine))
-    start, before = _started(case, effort, progress)
+    case = _prepared(request, (corrector or engine, fast or engine), effort or ApertureEffort(), progress)
+    start, before = _started(case)
     if case.shaping.shape == "conformal":
         case = replace(case, outline=Outline(start.apertures, case.shaping.trim_mm))
-    points, found = _searched(case, start, effort, progress)
-    points, dose, factor = _finished(case, points, engine, effort, progress)
+    points, found = _searched(case, start)
+    finished = searched_until_cool(
+        _normalised(case, points, engine),
+        request,
+        lambda last, factor: _normalised(case, _firmer(case, last, factor), engine),
+    )
+    points, dose = finished.found, finished.dose
     delivery = delivery_of(request, case.beams, points.beam_of, points.apertures, points.motion)
     made = delivered_beams(turning(delivery), request.machine)
     plan = Plan(
@@ -171,12 +177,14 @@ def make_deliverable(
         beams=tuple(m.beam for m in made),
         weights=tuple(m.weights for m in made),
         dose=dose,
-        facts=_facts(case, found, points, dose) | {"start_objective": before, "normalisation_factor": factor},
+        facts=_facts(case, found, points, dose) | {"start_objective": before, "normalisation_factor": finished.factor},
     )
     return plan, delivery
 
 
-def _prepared(request: PlanRequest, engines: tuple[Engine, Engine]) -> _Case:
+def _prepared(
+    request: PlanRequest, engines: tuple[Engine, Engine], effort: ApertureEffort, progress: Progress
+) -> _Case:
     checked_target(request)
     shaping = shaping_of(request)
     beams = fine_beams(request)
@@ -185,10 +193,10 @@ def _prepared(request: PlanRequest, engines: tuple[Engine, Engine]) -> _Case:
     goal = objective_for(request, samples, request.effort.stages[-1][0])
     motion = motion_of(beams, request)
     accurate = engines[0] if is_corrected(request, engines) else None
-    return _Case(request, shaping, beams, motion, samples, influence, goal, accurate)
+    return _Case(request, shaping, beams, motion, samples, influence, goal, accurate, effort, progress)
 
 
-def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_Points, float]:
+def _started(case: _Case) -> tuple[_ControlPoints, float]:
     """Return control points to start from, and the objective of what they come from: outlines, or fluence."""
     request, target = case.request, case.samples.target.index
     aim = start_gy(request)
@@ -199,15 +207,15 @@ def _started(case: _Case, effort: ApertureEffort, progress: Progress) -> tuple[_
         dose = case.influence.forward(where.forward(shaped))
         factor = aim / float(dose[target].mean())
         value, _ = case.objective.evaluate(dose * factor)
-        return _Points(each, replace(shaped, mu=shaped.mu * factor), case.motion), value
+        return _ControlPoints(each, replace(shaped, mu=shaped.mu * factor), case.motion), value
     rough = Roughness.of(case.beams, request.objectives.smoothness.value)
     start = start_weights(case.influence, target, aim)
-    stages = [(case.objective, effort.fluence)]
-    free = optimise_fluence(case.influence, stages, start, roughness=rough, progress=progress)
+    stages = [(case.objective, case.effort.fluence)]
+    free = optimise_fluence(case.influence, stages, start, roughness=rough, progress=case.progress)
     return _sequenced(case, free.weights), free.objective
 
 
-def _sequenced(case: _Case, weights: np.ndarray) -> _Points:
+def _sequenced(case: _Case, weights: np.ndarray) -> _ControlPoints:
     """Return the control points of arcs that come nearest to a fluence."""
     machine = case.request.machine
     parts = []
@@ -218,14 +226,14 @@ def _sequenced(case: _Case, weights: np.ndarray) -> _Points:
             # An arc cannot leave out a control point: the least monitor units, for the search to make something of.
             found = replace(best_opening(np.ones_like(plane)), level=0.0)
         parts.append(aperture_of(found, pairs, beam.bixels.edges_mm[0], machine))
-    return _Points(np.arange(len(case.beams)), covered(_joined(parts), machine), case.motion)
+    return _ControlPoints(np.arange(len(case.beams)), covered(_joined(parts), machine), case.motion)
 
 
 def _joined(parts: list[ApertureSet]) -> ApertureSet:
     return ApertureSet(*(np.concatenate(part) for part in zip(*(part.parts for part in parts), strict=True)))
 
 
-def _added(case: _Case, influence: Influence, points: _Points) -> _Points:
+def _added(case: _Case, influence: Influence, points: _ControlPoints) -> _ControlPoints:
     """Return control points with one more segment, of no monitor units yet, for each field that gains by it."""
     where = ApertureMap.of(case.beams, points.beam_of, case.request.machine)
     _, by_dose = case.objective.evaluate(influence.forward(where.forward(points.apertures)))
@@ -240,19 +248,19 @@ def _added(case: _Case, influence: Influence, points: _Points) -> _Points:
             parts.append(found)
     order = np.argsort(beam_of, kind="stable")
     fields = np.array(beam_of)[order]
-    return _Points(fields, _joined(parts).chosen(order), case.motion.chosen(fields))
+    return _ControlPoints(fields, _joined(parts).chosen(order), case.motion.chosen(fields))
 
 
-def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Progress) -> tuple[_Points, Search]:
+def _searched(case: _Case, start: _ControlPoints) -> tuple[_ControlPoints, Search]:
     """Return the control points found and what the last stage of the search says, with the evaluations of all."""
     points, evaluations, influence = start, 0, case.influence
-    for step in _steps(case, effort):
+    for step in _steps(case):
         if step.correct:
             assert case.accurate is not None
             influence = Corrected(case.influence, _offset(case, points, _dose(case, points, case.accurate)))
         if step.adds:
             points = _added(case, influence, points)
-        points, found = _stage(case, influence, points, (step.most, step.leaves), progress)
+        points, found = _stage(case, influence, points, (step.most, step.leaves))
         evaluations += found.evaluations
         if step.leaves and not step.correct and case.outline is None:
             points = _worth_while(case, points)
@@ -260,8 +268,8 @@ def _searched(case: _Case, start: _Points, effort: ApertureEffort, progress: Pro
 
 
 def _stage(
-    case: _Case, influence: Influence, points: _Points, how: tuple[int, bool], progress: Progress
-) -> tuple[_Points, Search]:
+    case: _Case, influence: Influence, points: _ControlPoints, how: tuple[int, bool]
+) -> tuple[_ControlPoints, Search]:
     """Return control points after one stage of at most so many evaluations, in which leaves move or not."""
     most, leaves = how
     machine = case.request.machine
@@ -275,98 +283,87 @@ def _stage(
         points.motion,
         leaves=leaves,
         outline=case.outline,
-        progress=progress,
+        progress=case.progress,
     )
     return replace(points, apertures=found.apertures), found
 
 
-def _steps(case: _Case, effort: ApertureEffort) -> list[_Step]:
+def _steps(case: _Case) -> list[_Step]:
     """Return the stages of the search."""
     corrections = case.request.effort.corrections if case.accurate is not None else 0
-    last = _evaluations(case, effort)
+    last = _evaluations(case)
     if case.shaping.shape == "conformal":
         trimmed = case.moves_leaves
         # Near the outline a correction has little to change, but where the fast engine left a field out.
         field = case.request.machine.field_strength_t > 0 and not case.request.ignore_field
-        steps = [_Step(effort.weights, trimmed)]
+        steps = [_Step(case.effort.weights, trimmed)]
         return steps + [_Step(last, trimmed, correct=True)] * (corrections if field else 0)
     if case.has_segments:
-        more = [_Step(effort.round, False, adds=True), _Step(effort.round, True)] * effort.rounds
-        steps = [_Step(effort.round, False), *more, _Step(effort.segments * effort.stages[-1], True)]
+        more = [_Step(case.effort.round, False, adds=True), _Step(case.effort.round, True)] * case.effort.rounds
+        steps = [_Step(case.effort.round, False), *more, _Step(case.effort.segments * case.effort.stages[-1], True)]
     else:
-        steps = [_Step(most, True) for most in effort.stages]
+        steps = [_Step(most, True) for most in case.effort.stages]
     return steps + [_Step(last, True, correct=True)] * corrections
 
 
-def _evaluations(case: _Case, effort: ApertureEffort) -> int:
+def _evaluations(case: _Case) -> int:
     """Return the most evaluations of a search that starts from a corrected dose."""
-    return case.request.effort.correction_evaluations * (effort.segments if case.has_segments else 1)
+    return case.request.effort.correction_evaluations * (case.effort.segments if case.has_segments else 1)
 
 
-def _worth_while(case: _Case, points: _Points) -> _Points:
+def _worth_while(case: _Case, points: _ControlPoints) -> _ControlPoints:
     """Leave out static segments that the search gave the fewest monitor units it may; arcs keep all control points."""
     low, _ = mu_bounds(case.request.machine, points.motion, SPARE_MU)
     kept = np.flatnonzero((points.motion.arc >= 0) | (points.apertures.mu > _HARDLY_USED * low))
     if not len(kept):
         return points
-    return _Points(points.beam_of[kept], points.apertures.chosen(kept), points.motion.chosen(kept))
+    return _ControlPoints(points.beam_of[kept], points.apertures.chosen(kept), points.motion.chosen(kept))
 
 
-def _offset(case: _Case, points: _Points, dose: Dose) -> np.ndarray:
+def _offset(case: _Case, points: _ControlPoints, dose: Dose) -> np.ndarray:
     """Return what a dose of the control points is more than the fast engine's at the points of the optimisation."""
     where = ApertureMap.of(case.beams, points.beam_of, case.request.machine, passage_of(points.motion))
     fast = case.influence.forward(where.forward(points.apertures))
     return dose_at(dose.volume, case.samples.points_mm) - fast
 
 
-def _dose(case: _Case, points: _Points, engine: Engine) -> Dose:
+def _dose(case: _Case, points: _ControlPoints, engine: Engine) -> Dose:
     request = case.request
     delivery = delivery_of(request, case.beams, points.beam_of, points.apertures, points.motion)
     made = delivered_beams(turning(delivery), request.machine)
     return dose_for(request, engine, [m.beam for m in made], [m.weights for m in made])
 
 
-def _finished(
-    case: _Case, found: _Points, engine: Engine, effort: ApertureEffort, progress: Progress
-) -> tuple[_Points, Dose, float]:
-    """Return normalised control points, their dose, and the factor of the last normalisation.
-
-    They are searched again with the dose just found while it is hotter than the template allows or was scaled by much.
-    """
-    request = case.request
-    points, dose, factor = _normalised(case, found, engine)
-    for n in range(1, SEARCHES + 1):
-        if as_searched(dose.volume, factor, request):
-            break
-        firm = replace(request, objectives=request.objectives.firmer(FIRMER**n))
-        goal = objective_for(firm, case.samples, request.effort.stages[-1][0])
-        influence = Corrected(case.influence, _offset(case, points, dose))
-        how = _evaluations(case, effort), case.moves_leaves
-        points, _ = _stage(replace(case, objective=goal), influence, points, how, progress)
-        points, dose, factor = _normalised(case, points, engine)
-    return points, dose, factor
+def _firmer(case: _Case, last: Normalised[_ControlPoints], factor: float) -> _ControlPoints:
+    """Return control points searched again with the dose just found and so much more weight on the target."""
+    firm = replace(case.request, objectives=case.request.objectives.firmer(factor))
+    goal = objective_for(firm, case.samples, firm.effort.stages[-1][0])
+    influence = Corrected(case.influence, _offset(case, last.found, last.dose))
+    how = _evaluations(case), case.moves_leaves
+    points, _ = _stage(replace(case, objective=goal), influence, last.found, how)
+    return points
 
 
-def _normalised(case: _Case, points: _Points, engine: Engine) -> tuple[_Points, Dose, float]:
-    """Return control points with monitor units that meet the prescription, their dose, and the factor that did it."""
+def _normalised(case: _Case, points: _ControlPoints, engine: Engine) -> Normalised[_ControlPoints]:
+    """Return control points with monitor units that meet the prescription, and their dose."""
     request, total = case.request, 1.0
     bounds = mu_bounds(request.machine, points.motion)
     for _ in range(_ROUNDS):
         dose = _dose(case, points, engine)
         factor = normalisation_factor(dose.volume, request)
         if abs(factor - 1) < _SCALED:
-            return points, dose, total
+            return Normalised(points, dose, total)
         before, total = points.apertures.mu, total * factor
         kept = scaled_mu(before, factor, bounds)
         points = replace(points, apertures=replace(points.apertures, mu=kept))
         if np.array_equal(kept, before * factor):
-            return points, scaled(dose, factor), total
+            return Normalised(points, scaled(dose, factor), total)
     raise PlanningError(
         f"the dose cannot be scaled to the prescription: monitor units meet the limits of {request.machine.title}"
     )
 
 
-def _facts(case: _Case, found: Search, points: _Points, dose: Dose) -> dict[str, float | str]:
+def _facts(case: _Case, found: Search, points: _ControlPoints, dose: Dose) -> dict[str, float | str]:
     apertures = points.apertures
     areas = areas_mm2(apertures, case.request.machine.leaf_borders_mm)
     return {

@@ -9,7 +9,7 @@ from planner.evaluate.dvh import dose_at
 from planner.optimise.correction import Corrected
 from planner.optimise.fluence import Fluence, Roughness, optimise_fluence, start_weights
 from planner.optimise.minimise import Progress
-from planner.optimise.normalisation import FIRMER, SEARCHES, as_searched, normalisation_factor, scaled
+from planner.optimise.normalisation import Normalised, normalisation_factor, scaled, searched_until_cool
 from planner.optimise.planning import (
     PlanRequest,
     checked_target,
@@ -75,13 +75,12 @@ def make_plan(
     if is_corrected(request, engines):
         for _ in range(request.effort.corrections):
             fluence = _corrected(case, fluence, dose_for(request, engines[0], beams, _by_beam(case, fluence)))
-    fluence, dose, factor = _normalised(case, fluence, engine)
+    made = _normalised(case, fluence, engine)
     if is_corrected(request, engines):
-        for n in range(1, SEARCHES + 1):
-            if as_searched(dose.volume, factor, request):
-                break
-            fluence = _firmer(case, fluence, dose, FIRMER**n)
-            fluence, dose, factor = _normalised(case, fluence, engine)
+        made = searched_until_cool(
+            made, request, lambda last, factor: _normalised(case, _firmer(case, last, factor), engine)
+        )
+    fluence = made.found
     return Plan(
         day=request.day,
         machine=request.machine.name,
@@ -90,14 +89,14 @@ def make_plan(
         targets=request.targets,
         beams=beams,
         weights=tuple(_by_beam(case, fluence)),
-        dose=dose,
+        dose=made.dose,
         facts={
-            **facts_of(request, samples, dose.volume),
+            **facts_of(request, samples, made.dose.volume),
             "objective": fluence.objective,
             "evaluations": float(fluence.evaluations),
             "beams": float(len(beams)),
             "bixels": float(len(fluence.weights)),
-            "normalisation_factor": factor,
+            "normalisation_factor": made.factor,
         },
     )
 
@@ -124,17 +123,17 @@ def _corrected(case: _Case, fluence: Fluence, dose: Dose) -> Fluence:
     return replace(again, evaluations=fluence.evaluations + again.evaluations)
 
 
-def _firmer(case: _Case, fluence: Fluence, dose: Dose, factor: float) -> Fluence:
+def _firmer(case: _Case, last: Normalised[Fluence], factor: float) -> Fluence:
     """Return a fluence found with so much more weight on the target; its objective is told without."""
     request = case.request
     firm = replace(request, objectives=request.objectives.firmer(factor))
-    again = _corrected(replace(case, request=firm), fluence, dose)
+    again = _corrected(replace(case, request=firm), last.found, last.dose)
     value, _ = objective_for(request, case.samples, request.effort.stages[-1][0]).evaluate(again.dose_gy)
     return replace(again, objective=value)
 
 
-def _normalised(case: _Case, fluence: Fluence, engine: Engine) -> tuple[Fluence, Dose, float]:
-    """Return a fluence that meets the prescription, its dose, and the factor that did it."""
+def _normalised(case: _Case, fluence: Fluence, engine: Engine) -> Normalised[Fluence]:
+    """Return a fluence that meets the prescription."""
     dose = dose_for(case.request, engine, case.beams, _by_beam(case, fluence))
     factor = normalisation_factor(dose.volume, case.request)
-    return replace(fluence, weights=fluence.weights * factor), scaled(dose, factor), factor
+    return Normalised(replace(fluence, weights=fluence.weights * factor), scaled(dose, factor), factor)

@@ -1,6 +1,8 @@
 """Scale a plan to what was prescribed, by the histogram that is reported, and tell whether it is what was searched."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 from scipy.optimize import brentq
@@ -14,13 +16,52 @@ from planner.optimise.scenarios import felt
 from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
 
-SEARCHES, FIRMER = 3, 4.0
-"""How often a plan that is not `as_searched` is searched again at most, each time with so much more weight on the
-target's least and largest dose."""
+# How often a plan that is not what was searched for is searched again at most, each time with so much more weight on
+# the target's least and largest dose.
+_SEARCHES, _FIRMER = 3, 4.0
 # A plan that normalisation scales by more is not what was searched for.
 _HARDLY_SCALED = 1.05
 # The largest dose that is aimed at, of what is allowed: metrics may find a peak between the points.
 _COOL = 0.99
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, eq=False)
+class Normalised(Generic[Found]):
+    """What a search found, scaled to the prescription.
+
+    Attributes
+    ----------
+    found : Fluence or control points
+    dose : Dose
+    factor : float
+        What it was scaled by.
+    """
+
+    found: Found
+    dose: Dose
+    factor: float
+
+
+def searched_until_cool(
+    first: Normalised[Found], request: PlanRequest, again: Callable[[Normalised[Found], float], Normalised[Found]]
+) -> Normalised[Found]:
+    """Return a plan that is searched again while it is hotter than its template allows, or was scaled by much.
+
+    Parameters
+    ----------
+    first : Normalised
+    request : PlanRequest
+    again : callable
+        Is given the last plan and by how much more the target's least and largest dose weigh, and returns the next.
+    """
+    made = first
+    for n in range(1, _SEARCHES + 1):
+        if _as_searched(made, request):
+            break
+        made = again(made, _FIRMER**n)
+    return made
 
 
 def normalisation_factor(dose: Volume, request: PlanRequest) -> float:
@@ -62,10 +103,10 @@ def _mean(cases: list[Dvh], percent: float) -> float:
     return brentq(short, 0.0, most) if short(0.0) > 0 > short(most) else _least(cases, percent)
 
 
-def as_searched(dose: Volume, factor: float, request: PlanRequest) -> bool:
-    """Tell whether a normalised dose is no hotter than its template allows, and was scaled by `factor` but little."""
-    largest = dvh(dose, _matter(request)).max_gy / request.prescription.dose_gy
-    return largest <= _COOL * request.objectives.maximum_dose.value and factor <= _HARDLY_SCALED
+def _as_searched(made: Normalised[Found], request: PlanRequest) -> bool:
+    """Tell whether a plan is no hotter than its template allows, and was scaled by little."""
+    largest = dvh(made.dose.volume, _matter(request)).max_gy / request.prescription.dose_gy
+    return largest <= _COOL * request.objectives.maximum_dose.value and made.factor <= _HARDLY_SCALED
 
 
 def _matter(request: PlanRequest) -> Structure:
