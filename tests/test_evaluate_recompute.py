@@ -74,14 +74,15 @@ def test_noise_is_no_difference_but_other_monitor_units_are():
     """What Monte Carlo states of its noise passes, also where it is more than in the target; 2 % more units do not."""
     clean = recomputed(fields_on(STX, (30.0, 120.0)), STX, WATER, CONE, ignore_field=False)
     level = float(clean.volume.data.max())
+    percent = 100 * float(clean.volume.data[clean.volume.data > 0.5 * level].mean()) / level
     stated, again = _noisy(clean, 1, 0.01, 0.03), _noisy(clean, 2, 0.01, 0.03)
     same = dose_difference(stated, again, level, RULES)
-    assert same.agrees and abs(same.bias_percent) < 0.3 < same.mean_percent
+    assert same.agrees and abs(same.bias_percent) < 0.25 < same.mean_percent
     assert not dose_difference(stated, replace(again, deviation=None), level, RULES).agrees
     for factor in (0.98, 1.02):
         more = Dose(Volume(GRID, factor * again.volume.data, Quantity.DOSE), "mc", False, 0.01, again.deviation)
         other = dose_difference(stated, more, level, RULES)
-        assert not other.agrees and other.bias_percent == pytest.approx(100 * (factor - 1), abs=0.8)
+        assert not other.agrees and other.bias_percent == pytest.approx(percent * (factor - 1), abs=0.25)
 
 
 def _of_parts(delivery):

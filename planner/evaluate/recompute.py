@@ -26,8 +26,8 @@ class DoseDifference:
     Attributes
     ----------
     largest_percent, mean_percent : float
-        Largest absolute difference, and the mean one where the stated dose is above half of the prescription; of the
-        prescription.
+        Largest absolute difference, and the mean one where the mean of both doses is above half of the prescription; of
+        the prescription.
     bias_percent : float
         Mean signed difference there, recomputed minus stated: noise averages out of it, other monitor units do not.
     gamma_percent : float
@@ -85,8 +85,10 @@ def dose_difference(stated: Dose, again: Dose, prescription_gy: float, rules: Do
         If no voxel of the stated dose is above the threshold of the comparison.
     """
     one, other = stated.volume, again.volume
-    signed = other.on(one.grid).data.astype(float) - one.data
-    difference, high = np.abs(signed), one.data > 0.5 * prescription_gy
+    again_there = other.on(one.grid).data.astype(float)
+    signed, difference = again_there - one.data, np.abs(again_there - one.data)
+    # By the mean of both: chosen by one of them, voxels where its noise is high would outweigh the others.
+    high = again_there + one.data > prescription_gy
     noise = 100.0 * np.hypot(stated.uncertainty, again.uncertainty)
     criteria = Criteria(
         dose_percent=float(np.hypot(rules.dose_percent.value, 3.0 * _noise_percent(stated, again, rules))),
