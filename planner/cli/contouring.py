@@ -15,7 +15,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def segment(
-    image: Annotated[Path, typer.Argument(help="MR image (NIfTI): T1-weighted after gadolinium.", show_default=False)],
+    image: Annotated[
+        Path,
+        typer.Argument(help="MR image (NIfTI, NRRD or MetaImage): T1-weighted after gadolinium.", show_default=False),
+    ],
     seed_mm: Annotated[
         tuple[float, float, float],
         typer.Option("--seed-mm", help="A point in the fluid of the cavity, LPS mm.", show_default=False),

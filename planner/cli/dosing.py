@@ -21,7 +21,9 @@ def add_to(app: typer.Typer) -> None:
 
 def dose(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
     beams: Annotated[Path, typer.Argument(help="TOML: a list of [[beam]].", show_default=False)],
-    density: Annotated[Path, typer.Option("--density", help="Mass density (NIfTI), g/cm3.", show_default=False)],
+    density: Annotated[
+        Path, typer.Option("--density", help="Mass density (NIfTI, NRRD or MetaImage), g/cm3.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("--out", help="Dose to write (.nii.gz), Gy.", show_default=False)],
     engine: Annotated[str, typer.Option("--engine", help="Name of the engine.")] = "pencil",
     surround: Annotated[Surround, typer.Option("--surround", help="What lies around the volume.")] = Surround.VACUUM,

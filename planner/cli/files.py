@@ -7,8 +7,10 @@ import typer
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Label = Annotated[int | None, typer.Option("--label", help="Take this label of a label map as the structure.")]
-Mask = Annotated[Path, typer.Argument(help="Mask (NIfTI): occupancy 0 to 1, or binary.", show_default=False)]
-DoseFile = Annotated[Path, typer.Argument(help="Dose (NIfTI), Gy.", show_default=False)]
+Mask = Annotated[
+    Path, typer.Argument(help="Mask (NIfTI, NRRD or MetaImage): occupancy 0 to 1, or binary.", show_default=False)
+]
+DoseFile = Annotated[Path, typer.Argument(help="Dose (NIfTI, NRRD or MetaImage), Gy.", show_default=False)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -130,7 +132,7 @@ def margin(
 
 def dvh(
     dose: DoseFile,
-    masks: Annotated[list[Path], typer.Argument(help="Masks (NIfTI).", show_default=False)],
+    masks: Annotated[list[Path], typer.Argument(help="Masks (NIfTI, NRRD or MetaImage).", show_default=False)],
     label: Label = None,
     as_json: AsJson = False,
 ) -> None:
@@ -160,8 +162,12 @@ def metrics(
 
 
 def gamma(
-    reference: Annotated[Path, typer.Argument(help="Reference dose (NIfTI), Gy.", show_default=False)],
-    evaluated: Annotated[Path, typer.Argument(help="Evaluated dose (NIfTI), Gy.", show_default=False)],
+    reference: Annotated[
+        Path, typer.Argument(help="Reference dose (NIfTI, NRRD or MetaImage), Gy.", show_default=False)
+    ],
+    evaluated: Annotated[
+        Path, typer.Argument(help="Evaluated dose (NIfTI, NRRD or MetaImage), Gy.", show_default=False)
+    ],
     dose_percent: Annotated[float, typer.Option("--dose-percent", help="Of the reference maximum.")] = 1.0,
     distance_mm: Annotated[float, typer.Option("--distance-mm", help="Distance to agreement.")] = 1.0,
     threshold_percent: Annotated[float, typer.Option("--threshold-percent", help="Leave out lower doses.")] = 10.0,

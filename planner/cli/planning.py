@@ -22,7 +22,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
-    density: Annotated[Path, typer.Argument(help="Mass density (NIfTI), g/cm3.", show_default=False)],
+    density: Annotated[
+        Path, typer.Argument(help="Mass density (NIfTI, NRRD or MetaImage), g/cm3.", show_default=False)
+    ],
     target: Annotated[Path, typer.Option("--target", help="Mask of the target, on any grid.", show_default=False)],
     machine: Annotated[str, typer.Option("--machine", help="See `lacuna machine list`.", show_default=False)],
     technique: Annotated[str, typer.Option("--technique", help="ncvmat, dca, imrt or conformal.", show_default=False)],

@@ -105,6 +105,8 @@ def _slice(
     if down:
         axes.invert_yaxis()
     axes.set_title(f"{name}, {'xyz'[across]} = {centre[across]:.1f} mm", fontsize=9)
+    axes.set_xlabel(f"{'xyz'[x_axis]} (LPS), mm", fontsize=7)
+    axes.set_ylabel(f"{'xyz'[y_axis]} (LPS), mm", fontsize=7)
     axes.tick_params(labelsize=7)
     for text, where in zip(_DIRECTIONS[x_axis], (0.03, 0.97), strict=True):
         axes.text(where, 0.5, text, color="white", transform=axes.transAxes, ha="center", va="center", fontsize=9)
@@ -147,6 +149,8 @@ def apertures_figure(delivery: Delivery, machine: Machine, target: Structure, mo
     rows = -(-len(chosen) // columns)
     figure = Figure(figsize=(3.1 * columns, 3.25 * rows), layout="constrained", facecolor="white")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure.supxlabel("X along the leaves, mm at the isocentre (beam limiting device, IEC 61217)", fontsize=9)
+    figure.supylabel("Y across the leaves, mm", fontsize=9)
     points = target_points(target)
     for panel in panels[len(chosen) :]:
         panel.set_axis_off()
