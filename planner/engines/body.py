@@ -13,13 +13,14 @@ from planner.treatment.dose import Dose
 
 
 def in_body(dose: Dose, external: Structure, density: Volume) -> Dose:
-    """Return a dose with none outside of the body, and to water instead of gas, averaged over the gas beside it.
+    """Return a dose with none outside of the body, and in gas that to water, averaged by mass over the voxels around.
 
     Dose is to the medium. To gas it is a tenth less than to the tissue beside it, though the same electrons pass: read
     on the wall of a cavity or averaged over a target, that would be a cold spot which no tissue has. And one electron
     that stops in a voxel of gas is a large dose, of a statistical engine: outside it is nobody's, inside it is a spike
-    of several times the prescription in sinuses far from the target, though the mean is right. Engines without noise
-    compute gas in a body as thin water (`thinnest_in_body_g_cm3`) and keep what they have.
+    of several times the prescription in sinuses far from the target, though the mean is right. By mass, gas beside
+    tissue has the dose of that tissue, and gas amid gas that of the electrons which pass. Engines without noise compute
+    gas in a body as thin water (`thinnest_in_body_g_cm3`) and keep what they have.
 
     Parameters
     ----------
@@ -36,11 +37,13 @@ def in_body(dose: Dose, external: Structure, density: Volume) -> Dose:
 
     if dose.deviation is None:
         return replace(dose, volume=masked(dose.volume.data))
+    rho = np.where(body, density.on(grid).data, np.float32(0.0))
+    gas = is_gas(rho) & body
     # Sums over a voxel and its 26 neighbours; of independent voxels the variances add.
-    gas = is_gas(density.on(grid).data) & body
-    per_gas = monte_carlo_physics().water_to_gas.value / np.maximum(_sum_about(gas.astype(np.float32)), 1.0)
-    mean = _sum_about(gas * dose.volume.data) * per_gas
-    deviation = np.sqrt(_sum_about(gas * dose.deviation.data**2)) * per_gas
+    share = rho * np.where(gas, np.float32(monte_carlo_physics().water_to_gas.value), np.float32(1.0))
+    mass = np.maximum(_sum_about(rho), np.finfo(np.float32).tiny)
+    mean = _sum_about(share * dose.volume.data) / mass
+    deviation = np.sqrt(_sum_about((share * dose.deviation.data) ** 2)) / mass
     return replace(
         dose,
         volume=masked(np.where(gas, mean, dose.volume.data)),
