@@ -25,7 +25,7 @@ from planner.engines.cone_kernel import ConeKernel, cone_kernel
 from planner.engines.cone_physics import cone_physics
 from planner.engines.cone_rays import Cones, dominant, layouts, rays_along, rings_about, shares, sphere
 from planner.engines.cone_sources import Released, normalised, pack, released_of
-from planner.engines.fluence import fluence_plane
+from planner.engines.fluence import fluence_plane, narrowed
 from planner.engines.media import Media, media_of
 from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
@@ -123,7 +123,7 @@ class CollapsedCone(WholePlans):
         parts = (media.water, media.bone)
         there = [bool(part.any()) for part in parts]
         for beam, weight in beams:
-            plane = self._fluence(beam, weight, machine)
+            plane = self._fluence(beam, weight, machine, grid.spacing_mm)
             fan = self._fan(grid, beam, plane, machine.sad_mm.value)
             depths = (np.zeros(fan.shape, np.float32), np.zeros(fan.shape, np.float32))
             for part, depth in zip(compress(parts, there), compress(depths, there), strict=True):
@@ -140,12 +140,16 @@ class CollapsedCone(WholePlans):
             )
         return released_of(energy, flight)
 
-    def _fluence(self, beam: Beam, weight: np.ndarray, machine: Machine) -> FluencePlane:
+    def _fluence(
+        self, beam: Beam, weight: np.ndarray, machine: Machine, voxel_mm: tuple[float, float, float]
+    ) -> FluencePlane:
         point = machine.kind == "point"
         per_weight = per_photon(beam.bixels, machine.sad_mm.value) if point else _photons_per_mu(self, machine)
         fluence = fluence_map(beam.bixels, machine, per_weight)
         edges, cells = fluence.trimmed(weight, cone_physics().least_fluence.value)
-        return fluence_plane(edges, cells, fluence.blur_mm)
+        # What a voxel releases is a mean over it, and so is what it keeps: only the second belongs to a voxel's dose.
+        seen_mm = np.linalg.norm(beam.frame(machine.sad_mm.value).axes[:2] * voxel_mm, axis=1)
+        return fluence_plane(edges, cells, narrowed(fluence.blur_mm, (float(seen_mm[0]), float(seen_mm[1]))))
 
     def _fan(self, grid: Grid, beam: Beam, plane: FluencePlane, sad: float) -> Fan:
         """Return the fan of rays over the field, through all of the grid."""

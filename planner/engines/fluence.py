@@ -9,6 +9,8 @@ from planner.engines.beam_model import Axes
 # Numerical: the widest step of nodes, and where a blurred edge ends.
 _STEP_MM = 0.5
 _SIGMAS = 4.0
+# Numerical: the share of a blur's variance that voxels leave of it, at least.
+_LEAST_BLUR = 0.05
 
 
 def fluence_plane(edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float]) -> FluencePlane:
@@ -30,6 +32,24 @@ def fluence_plane(edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float]
         (float(nodes_u[1] - nodes_u[0]), float(nodes_v[1] - nodes_v[0])),
         np.ascontiguousarray(left @ fluence @ right.T),
     )
+
+
+def narrowed(blur_mm: tuple[float, float], width_mm: tuple[float, float]) -> tuple[float, float]:
+    """Return the blur (mm) that, averaged over voxels, has the variance of `blur_mm`.
+
+    Parameters
+    ----------
+    blur_mm : tuple of 2 float
+        Standard deviation along X and Y.
+    width_mm : tuple of 2 float
+        Width of a voxel along X and Y, whose mean adds a twelfth of its square to the variance. Of a blur that is
+        narrower than this, a twentieth of the variance is left: such edges become wider with the voxels.
+    """
+    x, y = (
+        float(np.sqrt(max(blur**2 - width**2 / 12.0, _LEAST_BLUR * blur**2)))
+        for blur, width in zip(blur_mm, width_mm, strict=True)
+    )
+    return x, y
 
 
 def _axis(edges: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
