@@ -96,7 +96,7 @@ def test_a_plan_leaves_all_that_it_promises(planned, files):
 
 def test_a_plan_names_its_inputs_as_they_were_given(files, monkeypatch):
     monkeypatch.chdir(files)
-    case = read_case(PlanInputs(density=Path("density.nii.gz"), target=Path("target.nii.gz")), 0.1)
+    case = read_case(PlanInputs(density=Path("density.nii.gz"), target=Path("target.nii.gz")), reference=False)
     assert {name: file.path for name, file in case.files.items()} == {
         "density": "density.nii.gz", "target": "target.nii.gz"
     }  # fmt: skip
@@ -106,14 +106,15 @@ def test_a_plan_names_its_inputs_as_they_were_given(files, monkeypatch):
 def test_small_targets_have_a_finer_dose_grid_where_none_is_asked_for(files, tmp_path):
     for name, radius_mm in (("small", 8.0), ("smaller", 4.4)):
         write_structure(tmp_path / f"{name}.nii.gz", ball("t", Role.TARGET, FINE, CENTRE_MM, radius_mm))
-    for target, given, expected in (
-        (tmp_path / "smaller.nii.gz", None, 1.0),
-        (tmp_path / "small.nii.gz", None, 1.5),
-        (tmp_path / "small.nii.gz", 3.0, 3.0),
-        (files / "target.nii.gz", None, 2.0),
+    for target, given, expected, with_monte_carlo in (
+        (tmp_path / "smaller.nii.gz", None, 1.0, 1.0),
+        (tmp_path / "small.nii.gz", None, 1.0, 1.5),
+        (tmp_path / "small.nii.gz", 3.0, 3.0, 3.0),
+        (files / "target.nii.gz", None, 2.0, 2.0),
     ):
         inputs = PlanInputs(files / "density.nii.gz", target, grid_mm=given, brain=files / "brain.nii.gz")
-        assert read_case(inputs, 0.1).density.grid.spacing_mm == (expected,) * 3
+        assert read_case(inputs, reference=False).density.grid.spacing_mm == (expected,) * 3
+        assert read_case(inputs, reference=True).density.grid.spacing_mm == (with_monte_carlo,) * 3
 
 
 def test_its_metrics_are_those_of_its_dose(planned, capsys):

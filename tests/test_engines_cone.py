@@ -10,10 +10,11 @@ from kernels.cone import FIELDS
 from phantoms.grid import Grid
 from phantoms.volume import Quantity, Volume
 from planner.engines.base import Capability
-from planner.engines.cone import CollapsedCone, superpose
+from planner.engines.cone import CollapsedCone
 from planner.engines.cone_kernel import WIDTHS_MM, cone_kernel, point_kernel
 from planner.engines.cone_rays import rings_about, shares, sphere
 from planner.engines.cone_sources import Released
+from planner.engines.cone_superposition import superpose
 from planner.engines.fluence import fluence_plane
 from planner.engines.media import media_of
 from planner.library import load

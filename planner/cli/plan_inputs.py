@@ -14,6 +14,7 @@ from phantoms.resampling import averaged
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.cli.doses import DENSEST_G_CM3
+from planner.engines.media import density_physics
 from planner.io.digest import sha256_of
 from planner.io.nifti import read_structure, read_volume
 from planner.io.plan_file import InputFile
@@ -21,9 +22,10 @@ from planner.optimise.margins import expand
 from planner.treatment.errors import InputError
 
 USUAL_GRID_MM = 2.0
-# Voxels round off the dose of small targets: (below so many cc of PTV, voxels of so many mm) keeps its mean dose within
-# 3 % of that on the finest grid.
-SMALL_TARGETS = ((0.4, 1.0), (3.0, 1.5))
+# Voxels round off the dose of small targets: below so many cc of PTV they are so many mm wide. With Monte Carlo finer
+# voxels are noisier ones, or cost as much time.
+SMALL_TARGETS = ((3.0, 1.0),)
+SMALL_TARGETS_BY_MONTE_CARLO = ((0.4, 1.0), (3.0, 1.5))
 # A density with voxels between these is planned on as it is, but for small targets.
 FINEST_MM, COARSEST_MM = 1.5, 2.5
 MOST_VOXELS = 40_000_000
@@ -46,7 +48,7 @@ class PlanInputs:
     margin_mm : float
         From the target to the PTV.
     grid_mm : float or None
-        Spacing of the dose grid; None: that of `SMALL_TARGETS`, for larger ones that of the density if it is about
+        Spacing of the dose grid; None: that of small targets, for larger ones that of the density if it is about
         2 mm, else 2 mm.
     """
 
@@ -105,14 +107,15 @@ def named_organs(given: list[str]) -> dict[str, Path]:
     return found
 
 
-def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
+def read_case(inputs: PlanInputs, *, reference: bool) -> PlanCase:
     """Return the case of files.
 
     Parameters
     ----------
     inputs : PlanInputs
-    thinnest_g_cm3 : float
-        The body counts as at least as dense as this.
+    reference : bool
+        Whether the dose is that of a reference engine: no other gives any in thin air, so that for the others the body
+        counts as at least as dense as ``thinnest_in_body_g_cm3``.
 
     Raises
     ------
@@ -144,7 +147,11 @@ def read_case(inputs: PlanInputs, thinnest_g_cm3: float) -> PlanCase:
         paths["external"] = inputs.external
     spacing = inputs.grid_mm
     if spacing is None:
-        spacing = next((mm for below_cc, mm in SMALL_TARGETS if ptv.volume_cc < below_cc), None)
+        small = SMALL_TARGETS_BY_MONTE_CARLO if reference else SMALL_TARGETS
+        volume_mm3 = 1000.0 * density.grid.voxel_cc * math.prod(density.grid.shape)
+        fits = [(below_cc, mm) for below_cc, mm in small if volume_mm3 < MOST_VOXELS * mm**3]
+        spacing = next((mm for below_cc, mm in fits if ptv.volume_cc < below_cc), None)
+    thinnest_g_cm3 = 0.0 if reference else density_physics().thinnest_in_body_g_cm3.value
     return PlanCase(
         density=_on_dose_grid(density, structures["external"], spacing, thinnest_g_cm3),
         structures=structures,

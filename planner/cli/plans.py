@@ -14,7 +14,6 @@ from planner import __version__, library
 from planner.cli.measures import show_rows
 from planner.cli.plan_inputs import PlanCase, PlanInputs, read_case
 from planner.engines.base import Capability, Engine
-from planner.engines.media import density_physics
 from planner.engines.monte_carlo import MonteCarlo
 from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.deliverability import Violation
@@ -105,9 +104,7 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
     began = time.monotonic()
     refuse_foreign(out)
     names = _resolved(wanted)
-    # Only a reference engine gives dose in thin air.
-    reference = Capability.REFERENCE in names.engine.can
-    case = read_case(inputs, 0.0 if reference else density_physics().thinnest_in_body_g_cm3.value)
+    case = read_case(inputs, reference=Capability.REFERENCE in names.engine.can)
     with _progress(f"{wanted.technique} on {wanted.machine}") as tell:
         plan, delivery = make_deliverable(
             _request(case, names, wanted.robust), names.engine, tell, fast=names.fast, corrector=names.corrector

@@ -105,7 +105,8 @@ class Engine(Protocol):
     ) -> Dose:
         """Return the dose of `beams` with `weights` on the grid of `density`.
 
-        `region` is where a statistical engine has to reach its uncertainty; the others have none.
+        `region` is where the dose counts: there a statistical engine has to reach its uncertainty, and far from it fine
+        voxels may be computed as coarser ones.
         """
         ...
 

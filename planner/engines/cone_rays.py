@@ -170,17 +170,27 @@ def dominant(cones: Cones, step: tuple[float, float, float]) -> np.ndarray:
 
 
 def rays_along(
-    axis: int, chosen: np.ndarray, cones: Cones, share: np.ndarray, step: tuple[float, float, float]
+    axis: int,
+    chosen: np.ndarray,
+    cones: Cones,
+    share: np.ndarray,
+    step: tuple[float, float, float],
+    outside: tuple[int, int] = (0, 0),
 ) -> Rays:
-    """Return the rays of the `chosen` directions, all with dominant axis `axis`."""
+    """Return the rays of the `chosen` directions, all with dominant axis `axis`.
+
+    `outside` are the planes of a larger lattice below and above this one: its rays are continued in these voxels.
+    """
     direction = cones.direction[chosen]
     along = np.abs(direction[:, axis])
     slope = np.stack([direction[:, k] / along * step[axis] / step[k] for k in _ROW_COLUMN[axis]], axis=1)
+    upwards = direction[:, axis] > 0
+    offset = cones.jitter[chosen] + np.where(upwards, *outside)[:, None] * slope
     return Rays(
         np.ascontiguousarray(direction, dtype=np.float32),
-        np.where(direction[:, axis] > 0, 1, -1).astype(np.int64),
+        np.where(upwards, 1, -1).astype(np.int64),
         np.ascontiguousarray(slope),
-        np.ascontiguousarray(cones.jitter[chosen]),
+        np.ascontiguousarray(offset - np.floor(offset + 0.5)),
         (SLOWEST_RATE * step[axis] / along).astype(np.float32),
         np.ascontiguousarray(share[chosen].transpose(0, 1, 3, 4, 2), dtype=np.float32),
     )

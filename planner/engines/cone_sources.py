@@ -46,6 +46,17 @@ def released_of(energy: np.ndarray, flight: np.ndarray) -> Released:
     return Released(axis, here, tilt.astype(np.float32), voxel)
 
 
+def within(released: Released, shape: tuple[int, ...], window: tuple[slice, slice, slice]) -> Released:
+    """Return what a window of the voxels, of an array of `shape`, releases, numbered in the window."""
+    inside = np.zeros(shape, bool)
+    inside[window] = True
+    kept = inside.ravel()[released.voxel]
+    at = np.unravel_index(released.voxel[kept], shape)
+    size = tuple(part.stop - part.start for part in window)
+    local = np.ravel_multi_index(tuple(i - part.start for i, part in zip(at, window, strict=True)), size)
+    return Released(released.axis, released.energy[:, kept], released.tilt[:, kept], local)
+
+
 def normalised(released: Released, direction: np.ndarray, share: np.ndarray) -> Released:
     """Return `released` with every field divided by what all cones together carry of it, voxel by voxel.
 

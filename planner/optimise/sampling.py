@@ -215,7 +215,7 @@ def _distance(grid: Grid, inside: np.ndarray) -> np.ndarray:
 def drawn(
     points: np.ndarray, volume: np.ndarray, count: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `count` of the points; their volumes sum to what they did before."""
+    """Return at most `count` of the points (or voxels); their volumes sum to what they did before."""
     if len(points) <= count:
         return points, volume
     some = np.sort(random.choice(len(points), count, replace=False))
@@ -234,8 +234,8 @@ def _layers(
     found = [drawn(rim_points, rim_volume, max(1, int(_SHARES[0] * count)), random)]
     for n, share in enumerate(_SHARES[1:]):
         voxels = beyond[layer == n]
-        centres, volume = _centres(grid, voxels), body.ravel()[voxels].astype(float)
-        found.append(drawn(centres, volume, max(1, int(share * count)), random))
+        voxels, volume = drawn(voxels, body.ravel()[voxels].astype(float), max(1, int(share * count)), random)
+        found.append((_centres(grid, voxels), volume))
     return np.concatenate([points for points, _ in found]), np.concatenate([volume for _, volume in found])
 
 
@@ -257,8 +257,8 @@ def _near_and_far(
     voxels = np.flatnonzero(flat)
     voxels = voxels[np.argsort(distance[voxels], kind="stable")]
     near, far = voxels[: int(_NEAREST * count)], voxels[int(_NEAREST * count) :]
-    points, volume = drawn(_centres(grid, far), flat[far].astype(float), count - len(near), random)
-    return np.concatenate([_centres(grid, near), points]), np.concatenate([flat[near].astype(float), volume])
+    far, volume = drawn(far, flat[far].astype(float), count - len(near), random)
+    return _centres(grid, np.concatenate([near, far])), np.concatenate([flat[near].astype(float), volume])
 
 
 def _centres(grid: Grid, voxels: np.ndarray) -> np.ndarray:
