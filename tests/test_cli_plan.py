@@ -104,11 +104,12 @@ def test_a_plan_names_its_inputs_as_they_were_given(files, monkeypatch):
 
 
 def test_small_targets_have_a_finer_dose_grid_where_none_is_asked_for(files, tmp_path):
-    for name, radius_mm in (("small", 8.0), ("smaller", 4.4)):
+    for name, radius_mm in (("small", 8.0), ("smaller", 5.0), ("smallest", 4.4)):
         write_structure(tmp_path / f"{name}.nii.gz", ball("t", Role.TARGET, FINE, CENTRE_MM, radius_mm))
     for target, given, expected, with_monte_carlo in (
-        (tmp_path / "smaller.nii.gz", None, 1.0, 1.0),
-        (tmp_path / "small.nii.gz", None, 1.0, 1.5),
+        (tmp_path / "smallest.nii.gz", None, 1.0, 1.0),
+        (tmp_path / "smaller.nii.gz", None, 1.0, 1.5),
+        (tmp_path / "small.nii.gz", None, 1.5, 1.5),
         (tmp_path / "small.nii.gz", 3.0, 3.0, 3.0),
         (files / "target.nii.gz", None, 2.0, 2.0),
     ):

@@ -52,7 +52,8 @@ def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
         float, typer.Option("--uncertainty-percent", min=0.1, help="Monte Carlo: in the target (1 sigma).")
     ] = 1.0,
     grid_mm: Annotated[
-        float | None, typer.Option("--grid-mm", help="Dose grid; else about 2 mm, below 3 cc 1 (Monte Carlo: 1.5).")
+        float | None,
+        typer.Option("--grid-mm", help="Dose grid; else about 2 mm, 1.5 below 3 cc, 1 below 1 cc (Monte Carlo: 0.4)."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Monte Carlo: random seed.")] = 1,
     ignore_field: Annotated[

@@ -168,7 +168,7 @@ class CollapsedCone(WholePlans):
             for part in matter
         ]
         for beam, weight in beams:
-            planes = [self._fluence(beam, weight, machine, part.grid.spacing_mm) for part in matter]
+            planes = self._fluence(beam, weight, machine, [part.grid.spacing_mm for part in matter])
             fan = self._fan(matter[0].grid, beam, planes[0], machine.sad_mm.value)
             depths = _depths(matter[0], fan, machine)
             for part, plane, (energy, flight) in zip(matter, planes, sums, strict=True):
@@ -181,15 +181,18 @@ class CollapsedCone(WholePlans):
         return [released_of(energy, flight) for energy, flight in sums]
 
     def _fluence(
-        self, beam: Beam, weight: np.ndarray, machine: Machine, voxel_mm: tuple[float, float, float]
-    ) -> FluencePlane:
+        self, beam: Beam, weight: np.ndarray, machine: Machine, voxels_mm: Sequence[tuple[float, float, float]]
+    ) -> list[FluencePlane]:
+        """Return the fluence plane of a beam for voxels of each of some sizes."""
         point = machine.kind == "point"
         per_weight = per_photon(beam.bixels, machine.sad_mm.value) if point else _photons_per_mu(self, machine)
         fluence = fluence_map(beam.bixels, machine, per_weight)
         edges, cells = fluence.trimmed(weight, cone_physics().least_fluence.value)
         # What a voxel releases is a mean over it, and so is what it keeps: only the second belongs to a voxel's dose.
-        seen_mm = np.linalg.norm(beam.frame(machine.sad_mm.value).axes[:2] * voxel_mm, axis=1)
-        return fluence_plane(edges, cells, narrowed(fluence.blur_mm, (float(seen_mm[0]), float(seen_mm[1]))))
+        across = beam.frame(machine.sad_mm.value).axes[:2]
+        widths = [np.linalg.norm(across * voxel, axis=1) for voxel in voxels_mm]
+        blurs = [narrowed(fluence.blur_mm, (float(width[0]), float(width[1]))) for width in widths]
+        return [fluence_plane(edges, cells, blur) for blur in blurs]
 
     def _fan(self, grid: Grid, beam: Beam, plane: FluencePlane, sad: float) -> Fan:
         """Return the fan of rays over the field, through all of the grid."""

@@ -53,13 +53,10 @@ def nest_of(density: Volume, region: Structure) -> Nest | None:
     Nor is it worth the trouble where the box about the region is a large part of the density, or outside of it.
     """
     grid = density.grid
-    parts = np.maximum((_FAR_MM / np.asarray(grid.spacing_mm) + 1e-6).astype(int), 1)
-    if parts.max() == 1 or region.is_empty:
+    whole = coarsened(density)
+    if whole is density or region.is_empty:
         return None
-    lacking = -np.asarray(grid.shape) % parts
-    padded = np.pad(density.data, [(0, n) for n in lacking], mode="edge")
-    fine = grid.window((0, 0, 0), padded.shape)
-    coarse = fine.merged(parts)
+    coarse, parts = whole.grid, _parts(grid)
     held = region.cropped().grid
     low = np.maximum(np.floor(coarse.index_of(held.low_mm - _NEAR_MM) + 0.5).astype(int), 0)
     high = np.minimum(np.ceil(coarse.index_of(held.high_mm + _NEAR_MM) + 0.5).astype(int), coarse.shape)
@@ -70,17 +67,41 @@ def nest_of(density: Volume, region: Structure) -> Nest | None:
     window = grid.window(low * parts, high * parts)
     x, y, z = grid.part(window)
     return Nest(
-        (int(parts[0]), int(parts[1]), int(parts[2])),
-        Volume(coarse, _block_means(padded, coarse), density.quantity),
+        parts,
+        whole,
         Volume(window, np.ascontiguousarray(density.data[x, y, z]), density.quantity),
         coarse.part(coarse.window(low, high)),
         (x, y, z),
     )
 
 
-def _block_means(data: np.ndarray, coarse: Grid) -> np.ndarray:
-    (nx, ny, nz), (px, py, pz) = coarse.shape, np.asarray(data.shape) // coarse.shape
-    return np.asarray(data.reshape(nx, px, ny, py, nz, pz).mean(axis=(1, 3, 5), dtype=np.float32))
+def far_grid(grid: Grid) -> Grid:
+    """Return the grid of a grid's voxels, merged until they are nearly as wide as far ones; itself if they are.
+
+    The last of them may reach over the grid by less than one of them.
+    """
+    parts = _parts(grid)
+    if max(parts) == 1:
+        return grid
+    whole = [-(-n // part) * part for n, part in zip(grid.shape, parts, strict=True)]
+    return grid.window((0, 0, 0), whole).merged(parts)
+
+
+def coarsened(volume: Volume) -> Volume:
+    """Return the means of a volume on its far grid, where its outermost values are held beyond it."""
+    coarse = far_grid(volume.grid)
+    if coarse is volume.grid:
+        return volume
+    (nx, ny, nz), (px, py, pz) = coarse.shape, _parts(volume.grid)
+    lacking = np.multiply(coarse.shape, (px, py, pz)) - volume.data.shape
+    padded = np.pad(volume.data, [(0, n) for n in lacking], mode="edge")
+    means = padded.reshape(nx, px, ny, py, nz, pz).mean(axis=(1, 3, 5), dtype=np.float32)
+    return Volume(coarse, means, volume.quantity)
+
+
+def _parts(grid: Grid) -> tuple[int, int, int]:
+    x, y, z = (max(int(_FAR_MM / step + 1e-6), 1) for step in grid.spacing_mm)
+    return x, y, z
 
 
 def refined(energy: np.ndarray, mass: np.ndarray, parts: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:

@@ -19,6 +19,7 @@ from phantoms.volume import Quantity, Volume
 from planner import __version__
 from planner.engines.base import Capability, ignores_field
 from planner.engines.media import density_physics, electron_density, is_gas
+from planner.engines.nesting import coarsened
 from planner.engines.pencil_kernel import COMPONENTS
 from planner.engines.pencil_plane import Plane
 from planner.engines.pencil_view import Resolution, amplitude_table, beam_view
@@ -100,6 +101,8 @@ class PencilBeam:
     ) -> PencilInfluence:
         """Return the influence of `beams` on `points_mm`, shape (n, 3), LPS; none on points in air.
 
+        Depths are those through voxels of about 2 mm, also where the density has finer ones.
+
         Raises
         ------
         CapabilityError
@@ -108,7 +111,8 @@ class PencilBeam:
         ignores_field(self.name, self.can, machine, ignore_field)
         points = np.ascontiguousarray(points_mm, dtype=np.float64).reshape(-1, 3)
         in_air = is_gas(density.at(points))
-        electrons = (density.grid.lattice, electron_density(density))
+        passed = coarsened(density)
+        electrons = (passed.grid.lattice, electron_density(passed))
         table = amplitude_table(machine.spectrum.value)
         box = np.stack([points.min(axis=0), points.max(axis=0)]) if len(points) else np.zeros((2, 3))
 

@@ -14,6 +14,7 @@ from scipy.ndimage import distance_transform_edt
 
 from phantoms.grid import Grid
 from phantoms.structure import Structure
+from planner.engines.nesting import far_grid
 
 SPLIT = 4
 """Sub-voxels along an axis of a voxel that the target's surface cuts."""
@@ -112,7 +113,7 @@ def sample(
     Parameters
     ----------
     density_grid : Grid
-        Points are placed on its voxels.
+        Points are placed on its voxels; those of the skin on wider ones where these are finer than 2 mm.
     target : Structure
         The PTV.
     structures : mapping of str to Structure
@@ -123,12 +124,13 @@ def sample(
     """
     random, grid, (organs, skin_mm) = np.random.default_rng(budget.seed), density_grid, goals
     inside, body = target.on(grid), structures["external"].on(grid)
-    distance = _distance(grid, inside)
+    distance, wide = _distance(grid, inside), far_grid(grid)
     groups = [
         drawn(*filled(grid, inside, SPLIT), budget.target, random),
         _layers(grid, inside, body, distance, (budget.outside, random)),
-        _near_and_far(grid, _skin(grid, body, inside, skin_mm), distance, (budget.skin, random)),
     ]
+    points, volume = _skin(wide, target, structures["external"], skin_mm, (budget.skin, random))
+    groups.append((points, volume * (wide.voxel_cc / grid.voxel_cc)))
     for name in organs:
         groups.append(_near_and_far(grid, structures[name].on(grid), distance, (budget.organ, random)))
     ends = np.cumsum([0, *(len(points) for points, _ in groups)])
@@ -239,13 +241,16 @@ def _layers(
     return np.concatenate([points for points, _ in found]), np.concatenate([volume for _, volume in found])
 
 
-def _skin(grid: Grid, body: np.ndarray, inside: np.ndarray, thickness_mm: float) -> np.ndarray:
-    """Return the occupancy of the outer layer of the body, without the target."""
+def _skin(
+    grid: Grid, target: Structure, external: Structure, thickness_mm: float, draw: tuple[int, np.random.Generator]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return points of the outer layer of the body, without the target."""
+    inside, body = target.on(grid), external.on(grid)
     depth = distance_transform_edt(np.pad(body >= 0.5, 1), sampling=grid.spacing_mm)[1:-1, 1:-1, 1:-1]
     # Depths are those of voxel centres below the centre of the first voxel outside.
     shallow = depth - 0.5 * min(grid.spacing_mm) <= thickness_mm
-    skin: np.ndarray = np.where(shallow & (inside == 0), body, np.float32(0))
-    return skin
+    skin = np.where(shallow & (inside == 0), body, np.float32(0))
+    return _near_and_far(grid, skin, _distance(grid, inside), draw)
 
 
 def _near_and_far(
