@@ -141,7 +141,8 @@ def test_slices_part_the_weights():
 
 
 @pytest.mark.parametrize(
-    ("technique", "named", "at_least"), [("ncvmat", "truebeam-stx", 40), ("coplanar-imrt", "elekta-unity", 9)]
+    ("technique", "named", "at_least"),
+    [("ncvmat", "truebeam-stx", 40), ("ncvmat-eight", "truebeam-stx", 80), ("coplanar-imrt", "elekta-unity", 9)],
 )
 def test_library_techniques_fit_their_machines(technique, named, at_least):
     spec = library.load("techniques", technique, TechniqueSpec)

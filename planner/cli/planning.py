@@ -27,7 +27,9 @@ def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
     ],
     target: Annotated[Path, typer.Option("--target", help="Mask of the target, on any grid.", show_default=False)],
     machine: Annotated[str, typer.Option("--machine", help="See `lacuna machine list`.", show_default=False)],
-    technique: Annotated[str, typer.Option("--technique", help="ncvmat, dca, imrt or conformal.", show_default=False)],
+    technique: Annotated[
+        str, typer.Option("--technique", help="ncvmat, ncvmat-eight, dca, imrt, conformal.", show_default=False)
+    ],
     prescription_gy: Annotated[
         float, typer.Option("--prescription-gy", help="Gy of the whole course.", show_default=False)
     ],

@@ -67,8 +67,9 @@ class ApertureEffort:
         How often each field of several segments is given one more.
     round : int
         The most evaluations of a round: of monitor units alone, and then of everything.
-    segments : int
-        By how much more the last stage may evaluate where fields have several segments: few beams, slowly found.
+    segments, arcs : float
+        By how much more a search from a corrected dose may evaluate where fields have several segments (few beams,
+        slowly found), and where the leaves of arcs are free.
     """
 
     fluence: int = 50
@@ -76,7 +77,8 @@ class ApertureEffort:
     weights: int = 40
     rounds: int = 4
     round: int = 15
-    segments: int = 2
+    segments: float = 2.0
+    arcs: float = 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,7 +302,8 @@ def _steps(case: _Case) -> list[_Step]:
         return steps + [_Step(last, trimmed, correct=True)] * (corrections if field else 0)
     if case.has_segments:
         more = [_Step(case.effort.round, False, adds=True), _Step(case.effort.round, True)] * case.effort.rounds
-        steps = [_Step(case.effort.round, False), *more, _Step(case.effort.segments * case.effort.stages[-1], True)]
+        most = round(case.effort.segments * case.effort.stages[-1])
+        steps = [_Step(case.effort.round, False), *more, _Step(most, True)]
     else:
         steps = [_Step(most, True) for most in case.effort.stages]
     return steps + [_Step(last, True, correct=True)] * corrections
@@ -308,7 +311,10 @@ def _steps(case: _Case) -> list[_Step]:
 
 def _evaluations(case: _Case) -> int:
     """Return the most evaluations of a search that starts from a corrected dose."""
-    return case.request.effort.correction_evaluations * (case.effort.segments if case.has_segments else 1)
+    usual = case.request.effort.correction_evaluations
+    if case.shaping.shape == "conformal":
+        return usual
+    return round(usual * (case.effort.segments if case.has_segments else case.effort.arcs))
 
 
 def _worth_while(case: _Case, points: _ControlPoints) -> _ControlPoints:
