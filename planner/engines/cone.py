@@ -131,8 +131,8 @@ class CollapsedCone(WholePlans):
             window = near.grid.merged(nest.parts)
             coarse, _ = superpose(window, stopping, inner, cones, kernel, larger=whole.grid)
             deposit, _ = superpose(near.grid, near.media.stopping, fine, cones, kernel, larger=density.grid)
-            dose[nest.in_fine] += deposit / _mass(nest.near)
-            dose[nest.in_fine] -= refined(coarse, mass[here], nest.parts, near.grid.shape)
+            missed = deposit / _mass(nest.near) - refined(coarse, mass[here], nest.parts, near.grid.shape)
+            dose[nest.in_fine][nest.used] += missed[nest.used]
         return np.where(density.data > 0, np.maximum(dose, np.float32(0.0)), np.float32(0.0)).astype(np.float32)
 
     def _groups(
