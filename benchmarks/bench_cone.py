@@ -6,6 +6,7 @@ from limits import beside_limits
 
 from kernels.cone import RATES, SLOWEST_RATE, Layout, Rays, Sources, sweep
 from phantoms.grid import Grid
+from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.engines.cone import CollapsedCone
 from planner.library import load
@@ -48,14 +49,13 @@ def test_sweep(benchmark, monkeypatch, size):
     beside_limits(benchmark, DIRECTIONS * size**3, "voxel_cone", moved=12)
 
 
-@pytest.mark.benchmark(group="cone: arc of 180 control points, 2.5 mm head")
-def test_arc(benchmark):
-    """Four arcs of 45 control points each, on a head of spheres, TERMA included."""
-    x = -90.0 + 2.5 * np.arange(73)
+def head_and_arcs(step):
+    """Return a head of spheres, four arcs of 45 control points each, and their weights."""
+    count = int(182.5 / step)
+    x = step * (np.arange(count) - (count - 1) / 2)
     r = np.sqrt(x[:, None, None] ** 2 + x[:, None] ** 2 + x**2)
     density = np.where(r < 72, 1.03, np.where(r < 79, 1.85, np.where(r < 84, 1.0, 0.0012)))
-    volume = Volume(Grid(density.shape, (2.5,) * 3, (-90.0,) * 3), density, Quantity.DENSITY)
-    machine = load("machines", "point-6mv", Machine)
+    volume = Volume(Grid(density.shape, (step,) * 3, (float(x[0]),) * 3), density, Quantity.DENSITY)
     bixels = BixelGrid((-12.5, -12.5), (2.5, 2.5), np.ones((10, 10), bool))
     weights = np.random.default_rng(1).uniform(0, 1, 100)
     beams = [
@@ -63,5 +63,27 @@ def test_arc(benchmark):
         for couch, low, high in ((0.0, 181, 359), (30.0, 181, 359), (60.0, 0, 179), (330.0, 0, 179))
         for gantry in np.linspace(low, high, 45)
     ]
-    engine = CollapsedCone()
-    benchmark.pedantic(engine.transport, (volume, beams, [weights] * 180, machine), rounds=2, warmup_rounds=1)
+    return volume, beams, [weights] * len(beams)
+
+
+@pytest.mark.benchmark(group="cone: arc of 180 control points, 2.5 mm head")
+def test_arc(benchmark):
+    """Whole dose of the arcs, TERMA included."""
+    machine = load("machines", "point-6mv", Machine)
+    benchmark.pedantic(CollapsedCone().transport, (*head_and_arcs(2.5), machine), rounds=2, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group="cone: arc of 180 control points, 1 mm head")
+@pytest.mark.parametrize("about", [True, False], ids=["fine about a target of 25 mm", "fine throughout"])
+def test_fine_arc(benchmark, about):
+    """Voxels of 1 mm about the target only, beside all of them."""
+    machine = load("machines", "point-6mv", Machine)
+    volume, beams, weights = head_and_arcs(1.0)
+    away = np.linalg.norm(np.stack(np.meshgrid(*volume.grid.axes_mm(), indexing="ij")).T - (10.0, -20.0, 15.0), axis=-1)
+    target = Structure("ptv", Role.TARGET, volume.grid, (away.T < 12.5).astype(np.float32))
+    region = target if about else None
+    benchmark.pedantic(
+        lambda: CollapsedCone().dose(volume, beams, weights, machine, ignore_field=False, region=region),
+        rounds=2,
+        warmup_rounds=1,
+    )
