@@ -10,7 +10,7 @@ from planner.engines.beam_model import Axes
 _STEP_MM = 0.5
 _SIGMAS = 4.0
 # Numerical: the share of a blur's variance that voxels leave of it, at least.
-_LEAST_BLUR = 0.05
+_LEAST_BLUR = 0.2
 
 
 def fluence_plane(edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float]) -> FluencePlane:
@@ -43,7 +43,7 @@ def narrowed(blur_mm: tuple[float, float], width_mm: tuple[float, float]) -> tup
         Standard deviation along X and Y.
     width_mm : tuple of 2 float
         Width of a voxel along X and Y, whose mean adds a twelfth of its square to the variance. Of a blur that is
-        narrower than this, a twentieth of the variance is left: such edges become wider with the voxels.
+        narrower than this, a fifth of the variance is left: such edges become wider with the voxels.
     """
     x, y = (
         float(np.sqrt(max(blur**2 - width**2 / 12.0, _LEAST_BLUR * blur**2)))
