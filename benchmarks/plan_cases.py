@@ -9,6 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+# Before numpy, which then has one BLAS thread: rows have the bits of `lacuna plan`.
+import planner  # noqa: F401
+
+# isort: split
 import numpy as np
 
 from phantoms.cohort import CohortSpec, SyntheticAnatomy
