@@ -32,13 +32,16 @@ BALLS = {
     "irregular": ((0.0, 0.0, 0.0, 1.0), (1.1, 0.3, 0.2, 0.75), (-0.3, 0.9, 0.7, 0.6)),
 }
 _SPLIT = 4
-MACHINES = {"ncvmat": "truebeam-stx", "dca": "truebeam-stx", "conformal": "truebeam-stx", "imrt": "elekta-unity"}
+MACHINES = {
+    **dict.fromkeys(("ncvmat", "ncvmat-eight", "dca", "conformal"), "truebeam-stx"),
+    "imrt": "elekta-unity",
+}
 _FEW = ("irregular-0.5", "irregular-2", "irregular-5", "irregular-12", "ball-2", "ball-12")
 # Target, technique and template of every row.
 ROWS = (
     *((f"{n}-{v:g}", t, "srs-marginal") for t in ("ncvmat", "dca", "imrt") for n in BALLS for v in VOLUMES_CC),
     *((name, "conformal", "srs-marginal") for name in _FEW),
-    *((name, technique, "srs-homogeneous") for technique in MACHINES for name in _FEW),
+    *((name, technique, "srs-homogeneous") for technique in ("ncvmat", "dca", "conformal", "imrt") for name in _FEW),
     *((name, "ncvmat", "srs-steep") for name in ("irregular-0.5", "ball-0.5", "irregular-2", "ball-2")),
     *((name, "ncvmat-eight", how) for how in ("srs-marginal", "srs-steep") for name in ("irregular-0.5", "ball-0.5")),
 )
@@ -111,7 +114,7 @@ def rows(folder: Path, asked: list[str]) -> None:
     for name, technique, template in ROWS:
         file = done / f"{name}-{technique}-{template}.md"
         if not file.exists() and (not asked or technique in asked or template in asked):
-            row = planned(folder, name, technique, MACHINES[technique.removesuffix("-eight")], template)
+            row = planned(folder, name, technique, MACHINES[technique], template)
             file.write_text(row + "\n")
             print(row, flush=True)
 

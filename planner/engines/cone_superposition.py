@@ -30,9 +30,10 @@ def superpose(
     added in order, so the result is the same for any number of threads. In a window of a `larger` grid rays go from
     voxel to voxel as they do there, so that both doses have the same errors of the directions.
     """
-    low = (0, 0, 0) if larger is None else grid.offset_in(larger)
+    larger = larger or grid
+    low = grid.offset_in(larger)
     assert low is not None
-    outside = [(at, n - at - m) for at, n, m in zip(low, (larger or grid).shape, grid.shape, strict=True)]
+    outside = [(at, n - at - m) for at, n, m in zip(low, larger.shape, grid.shape, strict=True)]
     tilt = max(float(np.linalg.norm(group.tilt, axis=0).max()) for group in groups)
     share = shares(kernel, cones, np.stack([group.axis for group in groups]), tilt)
     exact = [normalised(group, cones.direction, share[:, g]) for g, group in enumerate(groups)]
