@@ -59,7 +59,7 @@ def objective_of(
     dose, target, outside = prescription.dose_gy, samples.target, samples.outside
     volume = float(target.volume_cc.sum())
     low, high = template.target_minimum.value, template.target_maximum.value
-    hug, fall = template.conformity.value, template.fall_off.value
+    hug, fall, half = template.conformity.value, template.fall_off.value, template.gradient.value
     around = outside.volume_cc / volume
     radius = 10 * (3 * volume / (4 * np.pi)) ** (1 / 3)
     aim = dose * fall.edge * (1 + samples.distance_mm[outside.index] / radius) ** -fall.exponent
@@ -68,6 +68,7 @@ def objective_of(
         Overdose("target maximum", target.index, target.share, high.level * dose, dose, high.weight),
         Overdose("conformity", outside.index, around, hug.level * dose, dose, hug.weight),
         Overdose("fall-off", outside.index, around, aim, dose, fall.weight),
+        VolumeAbove("gradient", outside.index, around, half.level * dose, sigmoid_gy, half.weight_at(volume)),
         _brain_volume(samples.brain, template, prescription, volume, sigmoid_gy),
         GeneralisedMean(
             "brain mean", samples.brain.index, samples.brain.share, 1.0, dose, template.brain_mean_weight.value

@@ -1,6 +1,6 @@
 """What a plan is asked to achieve, as data. Doses are multiples of the prescription unless the key ends in ``_gy``."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -38,6 +38,23 @@ class FallOff(Frozen):
     edge: float = Field(gt=0)
     exponent: float = Field(gt=0)
     weight: float = Field(ge=0)
+
+
+class GradientGoal(Goal):
+    """The volume outside the PTV above a level, smoothed to a sigmoid: at a level of a half, what a gradient index counts.
+
+    Attributes
+    ----------
+    full_below_cc : float
+        The weight is that of a volume as large as the PTV, if the PTV is no larger than this. Beyond, it falls as the
+        square of the target's radius: large targets have room to be made hot and steep, at the cost of monitor units.
+    """
+
+    full_below_cc: float = Field(gt=0)
+
+    def weight_at(self, volume_cc: float) -> float:
+        """Return the weight for a PTV of a volume."""
+        return self.weight * min(1.0, (self.full_below_cc / volume_cc) ** (2 / 3))
 
 
 class VolumeGoal(Frozen):
@@ -116,6 +133,8 @@ class ObjectiveTemplate(Frozen):
         Dose above this level outside the PTV is penalised quadratically: the prescription isodose hugs the target.
     fall_off : Constant
         Dose outside the PTV, lower with distance.
+    gradient : Constant
+        Volume outside the PTV above a level.
     brain_volume : Constant
         Brain volume above a dose, the radionecrosis predictor of the schedule.
     brain_volume_weight : Constant
@@ -145,6 +164,7 @@ class ObjectiveTemplate(Frozen):
     target_maximum: Constant[Goal]
     conformity: Constant[Goal]
     fall_off: Constant[FallOff]
+    gradient: Constant[GradientGoal]
     brain_volume: Constant[tuple[VolumeGoal, ...]]
     brain_volume_weight: Constant[float]
     brain_mean_weight: Constant[float]
@@ -170,15 +190,15 @@ class ObjectiveTemplate(Frozen):
 
     def firmer(self, factor: float) -> Self:
         """Return a template that minds the least and the largest dose of the target `factor` times as much."""
-
-        def heavier(goal: Constant[Goal]) -> Constant[Goal]:
-            value = goal.value.model_copy(update={"weight": factor * goal.value.weight})
-            return goal.model_copy(update={"value": value})
-
-        heavy = {"target_minimum": heavier(self.target_minimum), "target_maximum": heavier(self.target_maximum)}
-        return self.model_copy(update=heavy)
+        names = ("target_minimum", "target_maximum")
+        return self.model_copy(update={n: _weighing(getattr(self, n), factor) for n in names})
 
     def eased(self, share: float) -> Self:
-        """Return a template that minds the fall-off by this share of its weight."""
-        fall = self.fall_off.value.model_copy(update={"weight": share * self.fall_off.value.weight})
-        return self.model_copy(update={"fall_off": self.fall_off.model_copy(update={"value": fall})})
+        """Return a template that minds the fall-off and the gradient by this share of their weights."""
+        return self.model_copy(update={n: _weighing(getattr(self, n), share) for n in ("fall_off", "gradient")})
+
+
+def _weighing(goal: Constant[Any], factor: float) -> Constant[Any]:
+    """Return a goal of `factor` times the weight."""
+    value = goal.value.model_copy(update={"weight": factor * goal.value.weight})
+    return goal.model_copy(update={"value": value})

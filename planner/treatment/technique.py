@@ -79,8 +79,8 @@ class Apertures(Frozen):
         Of arcs that give no angle: ``machine``, the machine's own; ``target``, that with which leaves hug the PTV most
         closely, arc by arc.
     fall_off : float
-        Share of the weight that a template gives its fall-off. Where no direction leaves the plane of the others that
-        goal is out of reach, and at its full weight it outweighs coverage and conformity.
+        Share of the weights that a template gives its fall-off and its gradient. Where no direction leaves the plane of
+        the others those goals are out of reach, and at their full weights they outweigh coverage and conformity.
     """
 
     shape: Literal["optimised", "conformal"]
