@@ -105,9 +105,10 @@ def test_the_dose_is_that_of_the_arcs_as_they_turn(case):
     walked = as_it_turns(delivery, 1.0)
     assert violations(walked, r.machine) == []
     high = stated > 9.0
-    assert np.abs(dose_again(walked, r)[1] - stated)[high].mean() < 0.01 * 18.0
+    turned, stepped = (np.abs(dose_again(d, r)[1] - stated)[high].mean() for d in (walked, delivery))
+    assert turned < 0.01 * 18.0
     if case[0] == "ncvmat":
-        assert np.abs(dose_again(delivery, r)[1] - stated)[high].mean() > 0.01 * 18.0
+        assert turned < 0.5 * stepped
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
@@ -122,7 +123,13 @@ def test_plans_cover_and_hug_their_target(case):
 @pytest.mark.parametrize(("name", "machine"), CASES[1:3])
 def test_conformal_leaves_are_trimmed_near_the_outline(name, machine):
     step = {"step_deg": 10.0} if name == "dca" else {}
-    made = [request(name, machine, technique=technique(name, trim_mm=trim, **step)) for trim in (2.5, 0.0)]
+    # Without the gradient, whose volume no plan brings to nothing.
+    goals = library.load("objectives", "srs-marginal", ObjectiveTemplate)
+    idle = constant(goals.gradient.value.model_copy(update={"weight": 0.0}))
+    goals = goals.model_copy(update={"gradient": idle})
+    made = [
+        request(name, machine, technique=technique(name, trim_mm=trim, **step), objectives=goals) for trim in (2.5, 0.0)
+    ]
     (trimmed, delivery), (strict, outline) = (make_deliverable(r, ENGINE, effort=QUICK) for r in made)
     borders, away = made[0].machine.leaf_borders_mm, []
     for beam, followed in zip(delivery.beams, outline.beams, strict=True):
@@ -155,11 +162,12 @@ def test_added_segments_lower_the_objective():
     assert plan.facts["objective"] < alone.facts["objective"]
 
 
-def test_a_technique_eases_the_fall_off_of_its_template():
-    eased = library.load("objectives", "srs-marginal", ObjectiveTemplate).eased(0.25)
+def test_a_technique_eases_the_fall_off_and_the_gradient_of_its_template():
+    share = technique("imrt").apertures.value.fall_off
+    eased = library.load("objectives", "srs-marginal", ObjectiveTemplate).eased(share)
     full = request("imrt", "elekta-unity", objectives=eased, technique=technique("imrt", fall_off=1.0))
     plan, _ = make_deliverable(full, ENGINE, effort=QUICK)
-    assert technique("imrt").apertures.value.fall_off == 0.25
+    assert share < 1
     assert np.array_equal(plan.dose.volume.data, planned("imrt", "elekta-unity")[0].dose.volume.data)
 
 

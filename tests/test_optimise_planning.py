@@ -19,7 +19,7 @@ from planner.optimise.sampling import Budget, sample
 from planner.treatment.errors import InputError, PlanningError
 from planner.treatment.objective import Normalisation, ObjectiveTemplate
 from planner.treatment.prescription import Prescription
-from planner.treatment.technique import FieldRing, TechniqueSpec
+from planner.treatment.technique import Apertures, FieldRing, TechniqueSpec
 
 RX = Prescription(18.0, 1, "fixed", "test")
 EFFORT = Effort(stages=((2.0, 12), (1.0, 25)), budget=Budget(target=1200, outside=2000, organ=100, skin=200))
@@ -38,6 +38,7 @@ def request(**changes):
         ring=constant(FieldRing(count=9, first_deg=0.0)),
         bixel_step_mm=constant(2.5),
         aperture_margin_mm=constant(2.0),
+        apertures=constant(Apertures(shape="optimised", fall_off=0.25)),
     )
     fields = {
         "day": 1.0,
@@ -204,6 +205,7 @@ def test_gradient_of_a_whole_template(name):
         "target minimum",
         "conformity",
         "fall-off",
+        "gradient",
         "brain volume",
         "skin",
         "chiasm",
@@ -232,7 +234,7 @@ def test_an_organ_within_the_target_asks_for_no_less_than_the_target():
     within = samples.distance_mm[points] == 0
     assert within.any() and not within.all()
     dose = np.zeros(len(samples.points_mm))
-    for chosen, level_gy in ((within, 1.02 * 18.0), (~within, 0.9 * 10.0)):
+    for chosen, level_gy in ((within, 1.05 * 18.0), (~within, 0.9 * 10.0)):
         for above, met in ((-0.01, True), (0.5, False)):
             dose[:] = 0.0
             dose[points[chosen]] = level_gy + above
@@ -277,3 +279,18 @@ def test_free_fluence_that_was_scaled_by_much_is_searched_again():
     )
     assert once.facts["normalisation_factor"] > 1.05 >= again.facts["normalisation_factor"]
     assert again.facts["evaluations"] > once.facts["evaluations"]
+
+
+def test_the_weight_of_the_gradient_falls_with_the_square_of_the_radius_of_large_targets():
+    goal = template().gradient.value
+    full = goal.full_below_cc
+    assert goal.weight_at(0.1 * full) == goal.weight_at(full) == goal.weight
+    assert goal.weight_at(8 * full) == pytest.approx(goal.weight / 4)
+
+
+def test_minding_the_gradient_lowers_the_gradient_index(plan):
+    idle = template().gradient.value.model_copy(update={"weight": 0.0})
+    without = make_plan(request(objectives=template().model_copy(update={"gradient": constant(idle)})), ENGINE)
+    fine = Grid.covering([-25, -30, -35], [45, 40, 35], 1.0)
+    minded, unminded = (made.dose.volume.on(fine).data for made in (plan, without))
+    assert (minded >= 9).sum() / (minded >= 18).sum() < 0.98 * (unminded >= 9).sum() / (unminded >= 18).sum()

@@ -47,6 +47,9 @@ from planner.treatment.turning import turning
 _ROUNDS = 6
 # Where they do, the prescription is met when the dose is this near to it.
 _SCALED = 2e-4
+# The fluence that arcs start from is searched with so much of the weight on the target's least and largest dose: stiff
+# goals would need more evaluations than it has, and leaves and monitor units make up for the rest.
+_SOFT = 1 / 16
 # Static segments within this of the fewest monitor units that can be delivered are not worth their time.
 _HARDLY_USED = 1.01
 
@@ -212,9 +215,10 @@ def _started(case: _Case) -> tuple[_ControlPoints, float]:
         return _ControlPoints(each, replace(shaped, mu=shaped.mu * factor), case.motion), value
     rough = Roughness.of(case.beams, request.objectives.smoothness.value)
     start = start_weights(case.influence, target, aim)
-    stages = [(case.objective, case.effort.fluence)]
+    stages = [(_goal(case, _SOFT), case.effort.fluence)]
     free = optimise_fluence(case.influence, stages, start, roughness=rough, progress=case.progress)
-    return _sequenced(case, free.weights), free.objective
+    value, _ = case.objective.evaluate(free.dose_gy)
+    return _sequenced(case, free.weights), value
 
 
 def _sequenced(case: _Case, weights: np.ndarray) -> _ControlPoints:
@@ -342,12 +346,17 @@ def _dose(case: _Case, points: _ControlPoints, engine: Engine) -> Dose:
 
 def _firmer(case: _Case, last: Normalised[_ControlPoints], factor: float) -> _ControlPoints:
     """Return control points searched again with the dose just found and so much more weight on the target."""
-    firm = replace(case.request, objectives=case.request.objectives.firmer(factor))
-    goal = objective_for(firm, case.samples, firm.effort.stages[-1][0])
+    goal = _goal(case, factor)
     influence = Corrected(case.influence, _offset(case, last.found, last.dose))
     how = _evaluations(case), case.moves_leaves
     points, _ = _stage(replace(case, objective=goal), influence, last.found, how)
     return points
+
+
+def _goal(case: _Case, factor: float) -> Objective:
+    """Return the objective with so much more weight on the target's least and largest dose."""
+    firm = replace(case.request, objectives=case.request.objectives.firmer(factor))
+    return objective_for(firm, case.samples, firm.effort.stages[-1][0])
 
 
 def _normalised(case: _Case, points: _ControlPoints, engine: Engine) -> Normalised[_ControlPoints]:

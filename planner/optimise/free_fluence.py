@@ -66,7 +66,9 @@ def make_plan(
         If no engine with INFLUENCE is given, structures are missing or empty, the target lies outside the density or
         does not fit the machine, or no dose reaches it.
     """
-    ptv = checked_target(request)
+    ptv, shaping = checked_target(request), request.technique.apertures
+    if shaping is not None:
+        request = replace(request, objectives=request.objectives.eased(shaping.value.fall_off))
     engines = (corrector or engine, fast or engine)
     beams, samples = beams_on(ptv, request.machine, request.technique), samples_of(request)
     rough = Roughness.of(beams, request.objectives.smoothness.value)

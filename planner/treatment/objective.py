@@ -41,7 +41,7 @@ class FallOff(Frozen):
 
 
 class GradientGoal(Goal):
-    """The volume outside the PTV above a level, smoothed to a sigmoid: at a level of a half, what a gradient index counts.
+    """The volume outside the PTV above a level, smoothed to a sigmoid; at a half it is what a gradient index counts.
 
     Attributes
     ----------
