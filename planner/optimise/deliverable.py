@@ -49,7 +49,7 @@ _ROUNDS = 6
 _SCALED = 2e-4
 # The fluence that arcs start from is searched with so much of the weight on the target's least and largest dose: stiff
 # goals would need more evaluations than it has, and leaves and monitor units make up for the rest.
-_SOFT = 1 / 16
+_SOFT = 1 / 6
 # Static segments within this of the fewest monitor units that can be delivered are not worth their time.
 _HARDLY_USED = 1.01
 
