@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 
@@ -42,6 +42,8 @@ def test_a_rectangle_on_fractions_of_pixels_is_exact_along_lines() -> None:
 def test_random_stars_against_counting_points(seed: int) -> None:
     rng = np.random.default_rng(seed)
     angle = np.sort(rng.uniform(0, 2 * np.pi, 14))
+    # All on one side of the centre, the last edge may cross the others: no star.
+    assume(np.diff(angle, append=angle[0] + 2 * np.pi).max() < np.pi)
     star = np.stack([np.cos(angle), np.sin(angle)], axis=1) * rng.uniform(2, 7, 14)[:, None] + (8.0, 8.0)
     found = coverage([star], (16, 16))
     fine = (np.arange(16 * 24) + 0.5) / 24 - 0.5
