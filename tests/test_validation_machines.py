@@ -1,6 +1,7 @@
 """The commissioning table: its quantities on a beam that is known otherwise, and the machines against their figures."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from phantoms.volume import Quantity, Volume
 from planner import library
 from planner.cli.app import _status
 from planner.io.nifti import read_volume, write_volume
+from planner.report.commissioning import validation_page
 from planner.treatment.errors import InputError
 from planner.treatment.machine import Machine
 from planner.validation.in_field import in_field_checks
@@ -115,3 +117,11 @@ def test_one_machine_can_be_asked_for_and_unknown_ones_are_refused():
 def test_another_engine_sees_the_same_beam():
     rows = machine_checks("cone", ["mridian"])
     assert {row.engine for row in rows} == {"cone"} and all(abs(row.error) <= 1.0 for row in rows)
+
+
+def test_the_document_holds_the_text_that_validate_writes():
+    """Its prose and tables of plans have their home in the template: what is changed in the document alone is lost."""
+    written = Path(__file__).parents[1] / "docs" / "validation.md"
+    parts = validation_page(table="\0", constants="\0").split("\0")
+    assert len(parts) == 3
+    assert [part in written.read_text(encoding="utf-8") for part in parts] == [True] * 3

@@ -24,6 +24,7 @@ from planner.optimise.planning import (
     PlanRequest,
     checked_target,
     dose_for,
+    eased,
     facts_of,
     influence_for,
     is_corrected,
@@ -159,7 +160,7 @@ def make_deliverable(
         As `make_plan`; also if the machine has no limits of delivery, the technique no apertures, or monitor units meet
         a limit of the machine so that the dose cannot be scaled to the prescription.
     """
-    request = replace(request, objectives=request.objectives.eased(shaping_of(request).fall_off))
+    request = eased(request)
     case = _prepared(request, (corrector or engine, fast or engine), effort or ApertureEffort(), progress)
     start, before = _started(case)
     if case.shaping.shape == "conformal":

@@ -14,6 +14,7 @@ from planner.optimise.planning import (
     PlanRequest,
     checked_target,
     dose_for,
+    eased,
     facts_of,
     influence_for,
     is_corrected,
@@ -66,9 +67,7 @@ def make_plan(
         If no engine with INFLUENCE is given, structures are missing or empty, the target lies outside the density or
         does not fit the machine, or no dose reaches it.
     """
-    ptv, shaping = checked_target(request), request.technique.apertures
-    if shaping is not None:
-        request = replace(request, objectives=request.objectives.eased(shaping.value.fall_off))
+    ptv, request = checked_target(request), eased(request)
     engines = (corrector or engine, fast or engine)
     beams, samples = beams_on(ptv, request.machine, request.technique), samples_of(request)
     rough = Roughness.of(beams, request.objectives.smoothness.value)

@@ -87,6 +87,14 @@ class PlanRequest:
     robust: Robust = "none"
 
 
+def eased(request: PlanRequest) -> PlanRequest:
+    """Return a request whose objectives weigh as its technique says; see ``planner.treatment.technique.Apertures``."""
+    shaping = request.technique.apertures
+    if shaping is None:
+        return request
+    return replace(request, objectives=request.objectives.eased(shaping.value.fall_off))
+
+
 def samples_of(request: PlanRequest) -> Samples:
     """Return the points at which a plan is optimised."""
     ptv, budget = request.targets["ptv"], request.effort.budget
