@@ -235,6 +235,18 @@ def test_a_plan_is_no_hotter_than_its_template_allows(name, monkeypatch):
     assert largest[1] <= allowed
 
 
+def test_arcs_about_a_small_target_are_searched_for_longer():
+    evaluations = []
+    for radius, small in ((5.5, 2.0), (5.5, 1.0), (7.0, 2.0)):  # 0.7 and 1.4 cc
+        ptv = ball("ptv", request().density.grid, (10, 5, 0), radius)
+        effort = Effort(stages=((1.0, 20),), budget=BUDGET, corrections=1, correction_evaluations=8)
+        wanted = request(targets={"gtv": ptv, "ctv": ptv, "ptv": ptv}, effort=effort)
+        plan, _ = make_deliverable(wanted, PencilBeam(), fast=ENGINE, effort=replace(QUICK, small=small))
+        evaluations.append(plan.facts["evaluations"])
+    assert evaluations[0] - evaluations[1] == pytest.approx(20, abs=3)
+    assert evaluations[2] == pytest.approx(evaluations[1], abs=3)
+
+
 @pytest.mark.parametrize("machine", ["truebeam-stx", "brainlab-m3"])
 def test_a_flat_dose_takes_a_leaf_margin(machine):
     """Without the template's margin the search is not able to keep its largest dose, with it it is."""

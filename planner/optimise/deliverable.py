@@ -53,6 +53,8 @@ _SCALED = 2e-4
 _SOFT = 1 / 6
 # Static segments within this of the fewest monitor units that can be delivered are not worth their time.
 _HARDLY_USED = 1.01
+# Targets below are small.
+_SMALL_CC = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class ApertureEffort:
     segments, arcs : float
         By how much more a search from a corrected dose may evaluate where fields have several segments (few beams,
         slowly found), and where the leaves of arcs are free.
+    small : float
+        By how much more still, the first time, where those arcs treat a small target: its gradient is slowly found.
     """
 
     fluence: int = 50
@@ -83,6 +87,7 @@ class ApertureEffort:
     round: int = 15
     segments: float = 2.0
     arcs: float = 2.5
+    small: float = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,6 +316,8 @@ def _steps(case: _Case) -> list[_Step]:
         steps = [_Step(case.effort.round, False), *more, _Step(most, True)]
     else:
         steps = [_Step(most, True) for most in case.effort.stages]
+        if case.request.targets["ptv"].volume_cc < _SMALL_CC:
+            last = round(case.effort.small * last)
     return steps + [_Step(last, True, correct=True)] * corrections
 
 

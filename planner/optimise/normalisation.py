@@ -16,9 +16,11 @@ from planner.optimise.scenarios import felt
 from planner.treatment.dose import Dose
 from planner.treatment.errors import PlanningError
 
-# How often a plan that is not what was searched for is searched again at most, each time with so much more weight on
-# the target's least and largest dose.
-_SEARCHES, _FIRMER = 3, 4.0
+# How often a plan that is not what was searched for is searched again at most.
+_SEARCHES = 3
+# The target's least and largest dose then weigh as much more as what they may be missed by was exceeded, and a quarter
+# more than that to be sure, but no more than four times: the firmer, the less is left for the gradient.
+_SURE, _FIRMEST = 1.25, 4.0
 # A plan that normalisation scales by more is not what was searched for.
 _HARDLY_SCALED = 1.05
 # The largest dose that is aimed at, of what is allowed: metrics may find a peak between the points.
@@ -56,11 +58,13 @@ def searched_until_cool(
     again : callable
         Is given the last plan and by how much more the target's least and largest dose weigh, and returns the next.
     """
-    made = first
-    for n in range(1, _SEARCHES + 1):
-        if _as_searched(made, request):
+    made, weight = first, 1.0
+    for _ in range(_SEARCHES):
+        missed = _missed(made, request)
+        if missed <= 1.0:
             break
-        made = again(made, _FIRMER**n)
+        weight *= min(_SURE * missed, _FIRMEST)
+        made = again(made, weight)
     return made
 
 
@@ -103,10 +107,15 @@ def _mean(cases: list[Dvh], percent: float) -> float:
     return brentq(short, 0.0, most) if short(0.0) > 0 > short(most) else _least(cases, percent)
 
 
-def _as_searched(made: Normalised[Found], request: PlanRequest) -> bool:
-    """Tell whether a plan is no hotter than its template allows, and was scaled by little."""
+def _missed(made: Normalised[Found], request: PlanRequest) -> float:
+    """Return by how much a plan misses the target's least or largest dose, of what it may: above 1, too much.
+
+    It may be as hot as its template allows, and scaled by little. A goal is missed by about one over its weight.
+    """
     largest = dvh(made.dose.volume, _matter(request)).max_gy / request.prescription.dose_gy
-    return largest <= _COOL * request.objectives.maximum_dose.value and made.factor <= _HARDLY_SCALED
+    level, most = request.objectives.target_maximum.value.level, _COOL * request.objectives.maximum_dose.value
+    hot = (largest - level) / (most - level) if most > level else largest / most
+    return max(hot, (made.factor - 1.0) / (_HARDLY_SCALED - 1.0))
 
 
 def _matter(request: PlanRequest) -> Structure:
