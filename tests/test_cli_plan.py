@@ -306,6 +306,104 @@ def test_one_line_and_nothing_written(files, tmp_path, capsys, change, told):
     assert not any(tmp_path.iterdir())
 
 
+OWN_MACHINE = """like = "truebeam-stx"
+name = "ward-3"
+[delivery.minimum_segment_area_mm2]
+value = 77.0
+source = "test"
+status = "assumed"
+"""
+OWN_TEMPLATE = """like = "srs-homogeneous"
+name = "ours"
+[maximum_dose]
+value = 1.7
+source = "test"
+status = "assumed"
+"""
+OWN_TECHNIQUE = """like = "conformal"
+name = "crossfire"
+[fields]
+source = "test"
+status = "assumed"
+value = [{ gantry_deg = 40.0, couch_deg = 0.0 }, { gantry_deg = 140.0, couch_deg = 0.0 },
+  { gantry_deg = 250.0, couch_deg = 0.0 }, { gantry_deg = 310.0, couch_deg = 0.0 }]
+"""
+
+
+def test_machine_technique_and_template_may_be_files_of_ones_own(files, tmp_path, capsys):
+    """The folder holds them, and is checked by them; without them it cannot be."""
+    given = {
+        "machine": ("linac.toml", OWN_MACHINE),
+        "technique": ("t.toml", OWN_TECHNIQUE),
+        "template": ("o.toml", OWN_TEMPLATE),
+    }
+    for name, text in given.values():
+        (tmp_path / name).write_text(text)
+    paths = {option: tmp_path / name for option, (name, _) in given.items()}
+    shown = json.loads(lacuna(capsys, "machine", "show", paths["machine"], "--json")[1])
+    assert shown["delivery"]["minimum_segment_area_mm2"]["value"] == 77.0
+    assert shown["delivery"]["leaf_speed_mm_s"]["source"] and shown["sad_mm"]["value"] == 1000.0
+    status, _, err = lacuna(capsys, *words(files, tmp_path / "plan", **paths))
+    assert status == 0 and "planning crossfire on ward-3" in err
+    plan = json.loads((tmp_path / "plan" / "plan.json").read_text())
+    assert (plan["machine"], plan["technique"], plan["template"]) == ("ward-3", "crossfire", "ours")
+    assert len(plan["beams"]) == 4
+    kept = {
+        path.relative_to(tmp_path / "plan" / "own").as_posix() for path in (tmp_path / "plan" / "own").rglob("*.toml")
+    }
+    assert kept == {"machines/ward-3.toml", "techniques/crossfire.toml", "objectives/ours.toml"}
+    told = plan["provenance"]["inputs"]["objectives"]
+    assert told == {"path": paths["template"].as_posix(), "sha256": hashlib.sha256(OWN_TEMPLATE.encode()).hexdigest()}
+    for path in paths.values():
+        path.unlink()
+    assert lacuna(capsys, "plan-check", tmp_path / "plan")[0] == 0
+    text = (tmp_path / "plan" / "own" / "objectives" / "ours.toml").read_text()
+    (tmp_path / "plan" / "own" / "objectives" / "ours.toml").write_text(text.replace("1.7", "1.061"))
+    status, out, _ = lacuna(capsys, "plan-check", tmp_path / "plan", "--no-dose")
+    assert status == 1 and "template 'ours' allows 106.1 %" in out
+    shutil.rmtree(tmp_path / "plan" / "own" / "objectives")
+    status, _, err = lacuna(capsys, "plan-check", tmp_path / "plan", "--no-dose")
+    assert status == 4 and "template: unknown objective 'ours'" in err
+
+
+def test_a_list_of_beams_may_name_a_machine_beside_it(files, tmp_path, capsys):
+    beam = "isocentre_mm = [0, 0, 0]\ngantry_deg = 30.0\nfield_mm = [20, 20]\nweight = 100\n"
+    doses = []
+    for machine in ("truebeam-stx", "linac.toml"):
+        (tmp_path / "linac.toml").write_text(OWN_MACHINE)
+        (tmp_path / "beams.toml").write_text(f'[[beam]]\nmachine = "{machine}"\n{beam}')
+        given = ("dose", tmp_path / "beams.toml", "--density", files / "density.nii.gz", "--engine", "pencil")
+        assert lacuna(capsys, *given, "--out", tmp_path / "dose.nii.gz")[0] == 0
+        doses.append(read_volume(tmp_path / "dose.nii.gz", Quantity.DOSE).data)
+    assert doses[0].max() > 0.5 and np.array_equal(*doses)
+    (tmp_path / "linac.toml").unlink()
+    status, _, err = lacuna(capsys, *given, "--out", tmp_path / "other.nii.gz")
+    assert status == 4 and "linac.toml: no such file" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "told"),
+    [
+        ("machine", None, "no such file"),
+        ("machine", "name = ", "is not valid TOML"),
+        ("template", OWN_TEMPLATE.replace("ours", "srs-steep"), "name: 'srs-steep' is one of the library's objectives"),
+        ("template", OWN_TEMPLATE.replace("ours", "../ours"), "name: must be of letters"),
+        ("template", OWN_TEMPLATE.replace("srs-homogeneous", "srs-homogenous"), "Did you mean 'srs-homogeneous'?"),
+        ("template", OWN_TEMPLATE.replace("maximum_dose", "maximum"), "Did you mean 'maximum_dose'?"),
+        ("technique", OWN_TECHNIQUE.replace('source = "test"\n', ""), "fields.source"),
+        ("technique", OWN_TECHNIQUE.replace("couch_deg = 0.0", "couch_deg = 120.0"), "couch"),
+    ],
+)
+def test_a_file_of_ones_own_that_is_not_usable_is_told_in_one_line(files, tmp_path, capsys, option, text, told):
+    path = tmp_path / "own.toml"
+    if text is not None:
+        path.write_text(text)
+    status, out, err = lacuna(capsys, *words(files, tmp_path / "plan", **{option: path}))
+    assert status == 4 and out == "" and told in err
+    assert len([line for line in err.splitlines() if line.startswith("lacuna:")]) == 1
+    assert not (tmp_path / "plan").exists()
+
+
 def test_a_density_with_holes_is_refused(files, tmp_path, capsys):
     import SimpleITK
 

@@ -16,7 +16,7 @@ from planner.engines.registry import engine_named
 from planner.engines.surround import in_air, window
 from planner.engines.transport_run import Effort
 from planner.io.nifti import read_image, read_structure, read_volume, write_volume
-from planner.library import load, parse, read_toml
+from planner.library import choose, parse, read_toml
 from planner.treatment.beam_list import BeamList, WeightedBeam, weighted_beam
 from planner.treatment.constant import Constant, Status
 from planner.treatment.dose import Dose
@@ -176,7 +176,7 @@ def weighted_beams(file: Path) -> list[tuple[Machine, list[WeightedBeam]]]:
 
 def _machine(name: str, listed: BeamList, file: Path) -> Machine:
     where = next(f"beam.{n}.machine" for n, field in enumerate(listed.beam) if field.machine == name)
-    machine = load("machines", name, Machine, str(file), where)
+    machine = choose("machines", name, Machine, str(file), where, beside=file.parent)
     if listed.magnetic_field_t is None:
         return machine
     field = Constant[tuple[float, float, float]](

@@ -52,8 +52,9 @@ def dose(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
 ) -> None:
     """Compute the dose of a list of open fields on a density volume.
 
-    Each [[beam]] has machine, isocentre_mm, gantry_deg, couch_deg, collimator_deg (IEC 61217, head-first supine),
-    one of field_mm = [x, y], radius_mm, [beam.leaves], and weight (MU; photons into the field for a point source).
+    Each [[beam]] has machine (a name, or a .toml file beside the list), isocentre_mm, gantry_deg, couch_deg,
+    collimator_deg (IEC 61217, head-first supine), one of field_mm = [x, y], radius_mm, [beam.leaves], and weight (MU;
+    photons into the field for a point source).
     """
     from planner.cli.doses import Request, dose_of
     from planner.cli.measures import show

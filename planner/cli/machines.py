@@ -28,14 +28,17 @@ def list_machines(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name of the machine; see `lacuna machine list`.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(help="Name of the machine (see `lacuna machine list`), or a .toml file.", show_default=False),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Show every constant of a machine with its source and its status."""
     from planner import library
     from planner.treatment.machine import Machine
 
-    machine = library.load(_KIND, name, Machine, source="machine show", where="NAME")
+    machine = library.choose(_KIND, name, Machine, source="machine show", where="NAME")
     if as_json:
         typer.echo(machine.model_dump_json(indent=1))
         return

@@ -18,7 +18,7 @@ from planner.evaluate.dvh import Histograms
 from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
 from planner.evaluate.recompute import CHECK_STEP_DEG, DoseDifference, dose_difference, recomputed
 from planner.io.nifti import read_volume
-from planner.io.plan_folder import SavedPlan, read_plan
+from planner.io.plan_folder import SavedPlan, own_or_library, read_plan
 from planner.treatment.dose import Dose
 from planner.treatment.errors import InputError
 from planner.treatment.limits import DoseAgreement
@@ -63,9 +63,9 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
         If the engine cannot compute in the field of the machine.
     """
     plan = read_plan(folder)
-    machine = library.load("machines", plan.delivery.machine, Machine, str(folder / "plan.json"), "machine")
+    machine = own_or_library(folder, "machines", plan.delivery.machine, Machine, "machine")
     _check_machine(plan, machine, folder / "plan.json")
-    _check_technique(plan, folder / "plan.json")
+    _check_technique(plan, folder)
     quality = _quality(plan, machine, folder, request)
     told = figures(quality, plan.about.dose_gy, plan.about.fractions)
     found: dict[str, Any] = {
@@ -87,7 +87,7 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
 
 
 def _check_machine(plan: SavedPlan, machine: Machine, file: Path) -> None:
-    """Refuse a plan that states another geometry than its machine has, in the library of today."""
+    """Refuse a plan that states another geometry than its machine has, in the library of today or as its own file."""
     about, borders = plan.about, machine.leaf_borders_mm
     same_leaves = len(about.leaf_borders_mm) == len(borders) and np.allclose(about.leaf_borders_mm, borders, atol=1e-3)
     for key, same in (("leaf_borders_mm", same_leaves), ("sad_mm", np.isclose(about.sad_mm, machine.sad_mm.value))):
@@ -95,14 +95,14 @@ def _check_machine(plan: SavedPlan, machine: Machine, file: Path) -> None:
             raise InputError(file, key, f"is not that of machine '{machine.name}'")
 
 
-def _check_technique(plan: SavedPlan, file: Path) -> None:
+def _check_technique(plan: SavedPlan, folder: Path) -> None:
     """Refuse a plan whose beams are not of the technique that it states."""
-    technique = library.load("techniques", plan.delivery.technique, TechniqueSpec, str(file), "technique")
+    technique = own_or_library(folder, "techniques", plan.delivery.technique, TechniqueSpec, "technique")
     kind = "static" if technique.arcs is None else "arc"
     for beam in plan.delivery.beams:
         if beam.kind != kind:
             problem = f"'{technique.name}' has beams of kind '{kind}', but '{beam.label}' is of kind '{beam.kind}'"
-            raise InputError(file, "technique", problem)
+            raise InputError(folder / "plan.json", "technique", problem)
 
 
 def show(found: Mapping[str, Any]) -> None:
@@ -139,7 +139,7 @@ def show(found: Mapping[str, Any]) -> None:
 
 def _quality(plan: SavedPlan, machine: Machine, folder: Path, request: CheckRequest) -> PlanQuality:
     about = plan.about
-    template = library.load("objectives", about.template, ObjectiveTemplate, str(folder / "plan.json"), "template")
+    template = own_or_library(folder, "objectives", about.template, ObjectiveTemplate, "template")
     planned = Planned(plan.delivery, machine, about.prescription, template, plan.dose, plan.structures, plan.targets)
     try:
         return plan_quality(planned, Histograms(plan.dose), scenarios=request.robust)

@@ -26,16 +26,23 @@ def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
         Path, typer.Argument(help="Mass density (NIfTI, NRRD or MetaImage), g/cm3.", show_default=False)
     ],
     target: Annotated[Path, typer.Option("--target", help="Mask of the target, on any grid.", show_default=False)],
-    machine: Annotated[str, typer.Option("--machine", help="See `lacuna machine list`.", show_default=False)],
+    machine: Annotated[
+        str, typer.Option("--machine", help="See `lacuna machine list`; or a .toml file.", show_default=False)
+    ],
     technique: Annotated[
-        str, typer.Option("--technique", help="ncvmat, ncvmat-eight, dca, imrt, conformal.", show_default=False)
+        str,
+        typer.Option(
+            "--technique", help="ncvmat, ncvmat-eight, dca, imrt, conformal; or a .toml file.", show_default=False
+        ),
     ],
     prescription_gy: Annotated[
         float, typer.Option("--prescription-gy", help="Gy of the whole course.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder: new, or of an older plan.", show_default=False)],
     fractions: Annotated[int, typer.Option("--fractions", min=1, help="Fractions.")] = 1,
-    template: Annotated[str, typer.Option("--template", help="Objectives in the library.")] = "srs-marginal",
+    template: Annotated[
+        str, typer.Option("--template", help="Objectives of the library; or a .toml file.")
+    ] = "srs-marginal",
     organ: Annotated[
         list[str] | None, typer.Option("--organ", help="NAME=MASK (repeatable).", show_default=False)
     ] = None,

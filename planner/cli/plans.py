@@ -1,5 +1,6 @@
 """What the command ``plan`` computes: one case from files of any origin, planned and written as a folder."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,8 +20,8 @@ from planner.engines.registry import engine_named, for_patient
 from planner.evaluate.deliverability import Violation
 from planner.evaluate.dvh import Histograms
 from planner.evaluate.plan_quality import Planned, PlanQuality, plan_quality
-from planner.io.plan_file import PlanFile, Provenance, plain_facts
-from planner.io.plan_folder import SavedPlan, plan_folder, refuse_foreign, write_metrics, write_plan
+from planner.io.plan_file import InputFile, PlanFile, Provenance, plain_facts
+from planner.io.plan_folder import OwnFile, SavedPlan, plan_folder, refuse_foreign, write_metrics, write_plan
 from planner.optimise.control_points import undeliverable
 from planner.optimise.deliverable import make_deliverable
 from planner.optimise.planning import Effort, PlanRequest
@@ -50,7 +51,7 @@ class Wanted:
     Attributes
     ----------
     machine, technique, template : str
-        Names in the library.
+        Names in the library, or paths of the user's own files, which end in ``.toml``.
     dose_gy : float
         Of the whole course.
     fractions : int
@@ -89,6 +90,7 @@ class _Resolved:
     corrector: Engine
     fast: Engine
     ignore_field: bool
+    own: tuple[OwnFile, ...]
 
 
 def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def plan_case(inputs: PlanInputs, wanted: Wanted, out: Path) -> dict[str, Any]:
     refuse_foreign(out)
     names = _resolved(wanted)
     case = read_case(inputs, reference=Capability.REFERENCE in names.engine.can)
-    with _progress(f"{wanted.technique} on {wanted.machine}") as tell:
+    with _progress(f"{names.technique.name} on {names.machine.name}") as tell:
         plan, delivery = make_deliverable(
             _request(case, names, wanted.robust), names.engine, tell, fast=names.fast, corrector=names.corrector
         )
@@ -267,20 +269,20 @@ _UNITS = {
 
 def _resolved(wanted: Wanted) -> _Resolved:
     """Return what names stand for, all of them checked before any file is read."""
-    machine = library.load("machines", wanted.machine, Machine, "--machine")
+    machine = library.choose("machines", wanted.machine, Machine, "--machine")
     if machine.delivery is None:
         able = [n for n in library.names("machines") if library.load("machines", n, Machine).delivery is not None]
         raise InputError("--machine", "", f"'{machine.name}' delivers no plans; those that do: {', '.join(able)}")
-    technique = library.load("techniques", wanted.technique, TechniqueSpec, "--technique")
+    technique = library.choose("techniques", wanted.technique, TechniqueSpec, "--technique")
     if technique.apertures is None:
         specs = [library.load("techniques", n, TechniqueSpec) for n in library.names("techniques")]
         able = [spec.name for spec in specs if spec.apertures is not None]
         raise InputError("--technique", "", f"'{technique.name}' has no apertures; those that do: {', '.join(able)}")
     _check_deliverable(machine, technique)
     name = wanted.template
-    if name not in library.names("objectives"):
+    if not name.endswith(library.OWN_SUFFIX) and name not in library.names("objectives"):
         raise InputError("--template", "", unknown_name("template", name, library.names("objectives")))
-    template = library.load("objectives", name, ObjectiveTemplate, "--template")
+    template = library.choose("objectives", name, ObjectiveTemplate, "--template")
     if not (np.isfinite(wanted.dose_gy) and 0 < wanted.dose_gy <= 200):
         raise InputError("--prescription-gy", "", f"must lie above 0 and be at most 200, got {wanted.dose_gy:g}")
     has_field = machine.field_strength_t > 0
@@ -300,6 +302,23 @@ def _resolved(wanted: Wanted) -> _Resolved:
         corrector=_seeded(for_patient(engine, COARSER * wanted.uncertainty_percent), wanted.seed + 1),
         fast=engine if Capability.INFLUENCE in engine.can else engine_named(OPTIMISER_ENGINE),
         ignore_field=ignored,
+        own=_own(wanted, machine, technique, template),
+    )
+
+
+def _own(
+    wanted: Wanted, machine: Machine, technique: TechniqueSpec, template: ObjectiveTemplate
+) -> tuple[OwnFile, ...]:
+    """Return what is not of the library, of machine, technique and template."""
+    asked = (
+        ("machines", machine.name, wanted.machine),
+        ("techniques", technique.name, wanted.technique),
+        ("objectives", template.name, wanted.template),
+    )
+    return tuple(
+        OwnFile(kind, name, Path(path), Path(path).read_bytes())
+        for kind, name, path in asked
+        if path.endswith(library.OWN_SUFFIX)
     )
 
 
@@ -367,11 +386,15 @@ def _saved(
             wall_s=round(wall_s, 3),
             field_ignored=plan.dose.field_ignored,
             grid_mm=case.density.grid.spacing_mm,
-            inputs=case.files,
+            inputs=case.files | {own.kind: _as_input(own) for own in names.own},
             derived=case.derived,
         ),
     )
-    return SavedPlan(delivery, about, plan.dose.volume, case.density, case.structures, case.targets)
+    return SavedPlan(delivery, about, plan.dose.volume, case.density, case.structures, case.targets, names.own)
+
+
+def _as_input(own: OwnFile) -> InputFile:
+    return InputFile(path=own.path.as_posix(), sha256=hashlib.sha256(own.content).hexdigest())
 
 
 @contextmanager

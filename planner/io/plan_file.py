@@ -54,7 +54,8 @@ class Provenance(Frozen):
     grid_mm : tuple of 3 float
         Spacing of the dose grid.
     inputs : dict of str to InputFile
-        ``density``, ``target``, ``external`` and ``brain`` where given, and organs by name.
+        ``density``, ``target``, ``external`` and ``brain`` where given, organs by name, and ``machines``,
+        ``techniques`` and ``objectives`` where they are files of the user.
     derived : dict of str to str
         Structures that were not given, and what they were found from.
     """

@@ -4,6 +4,7 @@ plan.json                 the delivery and its provenance (``planner.io.plan_fil
 dose.nii.gz               dose of the whole course, Gy
 density.nii.gz            what the dose was computed on, g/cm3, on the same grid
 structures/*.nii.gz       occupied fractions: gtv, ptv, external, brain, organs
+own/KIND/NAME.toml        machine, technique and objectives that are not of the library but files of the user
 metrics.json              metrics, figures of the delivery, robustness, violations
 pictures/*.png, report.html
 """
@@ -21,11 +22,31 @@ from phantoms.volume import Quantity, Volume
 from planner.io.atomic import refuse_existing, refuse_unwritable, whole_folder
 from planner.io.nifti import read_structure, read_volume, write_structure, write_volume
 from planner.io.plan_file import NAME, PlanFile, read_plan_file, write_plan_file
+from planner.library import Model, load, load_own
 from planner.treatment.delivery import Delivery
 from planner.treatment.errors import InputError
 
 DOSE, DENSITY, STRUCTURES, METRICS = "dose.nii.gz", "density.nii.gz", "structures", "metrics.json"
+OWN = "own"
 TARGETS = ("gtv", "ptv")
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A user's own machine, technique or objectives, as the file was when a plan began.
+
+    Attributes
+    ----------
+    kind, name : str
+        Of the library's kinds; the name that the file states.
+    path : Path
+    content : bytes
+    """
+
+    kind: str
+    name: str
+    path: Path
+    content: bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +59,8 @@ class SavedPlan:
     about : PlanFile
     dose, density : Volume
     structures, targets : mapping of str to Structure
+    own : tuple of OwnFile
+        Written beside the plan, so that it can be checked without them.
     """
 
     delivery: Delivery
@@ -46,6 +69,7 @@ class SavedPlan:
     density: Volume
     structures: Mapping[str, Structure]
     targets: Mapping[str, Structure]
+    own: tuple[OwnFile, ...] = ()
 
 
 def refuse_foreign(folder: Path) -> None:
@@ -94,6 +118,26 @@ def write_plan(folder: Path, plan: SavedPlan) -> None:
     (folder / STRUCTURES).mkdir()
     for name, structure in {**plan.structures, **plan.targets}.items():
         write_structure(folder / STRUCTURES / f"{name}.nii.gz", structure)
+    for own in plan.own:
+        kept = _own(folder, own.kind, own.name)
+        kept.parent.mkdir(parents=True)
+        kept.write_bytes(own.content)
+
+
+def _own(folder: Path, kind: str, name: str) -> Path:
+    return folder / OWN / kind / f"{name}.toml"
+
+
+def own_or_library(folder: Path, kind: str, name: str, model: type[Model], key: str) -> Model:
+    """Return the machine, technique or objectives that a plan names: the user's own if its folder holds them.
+
+    Raises
+    ------
+    InputError
+        If the library does not have it either, or a file does not fit the model; `key` is that of ``plan.json``.
+    """
+    own = _own(folder, kind, name)
+    return load_own(kind, own, model) if own.is_file() else load(kind, name, model, str(folder / NAME), key)
 
 
 def read_plan(folder: Path) -> SavedPlan:

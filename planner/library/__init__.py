@@ -3,10 +3,12 @@
 ``machines/ prescriptions/ margins/ techniques/ objectives/ observers/ strategies/ scenarios/ timing/ outcomes/`` hold
 one file a name. ``physics/`` holds spectra, cross sections and kernels. A file is parsed into the frozen model that the
 caller names, so every value is checked before any dose is computed. A file may name another one of its folder
-(``like = "srs-marginal"``): what it does not say itself is as there.
+(``like = "srs-marginal"``): what it does not say itself is as there, constant by constant. A user's own file may do
+the same.
 """
 
 import math
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,10 @@ from planner.treatment.errors import InputError, in_words, unknown_name
 
 ROOT = Path(__file__).resolve().parent
 Model = TypeVar("Model", bound=BaseModel)
+OWN_SUFFIX = ".toml"
+"""What tells a file of one's own from a name in the library."""
+# A name becomes the name of a file.
+_NAME = re.compile(r"\w[\w.-]*")
 
 
 def _singular(kind: str) -> str:
@@ -50,10 +56,64 @@ def load(kind: str, name: str, model: type[Model], source: str = "library", wher
     if name not in names(kind):
         raise InputError(source, where, unknown_name(_singular(kind), name, names(kind)))
     file = ROOT / kind / f"{name}.toml"
+    return parse(model, _read(kind, file), file)
+
+
+def load_own(kind: str, file: Path, model: type[Model]) -> Model:
+    """Return a user's own file of a kind, and what of the library it says it is like, parsed into `model`.
+
+    Parameters
+    ----------
+    kind : str
+    file : Path
+        Its ``name`` must be one that the library does not have: results name what they are from.
+    model : type
+
+    Raises
+    ------
+    InputError
+        If the file is not usable, does not fit the model or has a name that is not free.
+    """
+    found = parse(model, _read(kind, file), file)
+    name = str(getattr(found, "name", ""))
+    if not _NAME.fullmatch(name):
+        raise InputError(file, "name", f"must be of letters, digits, '-', '_' and '.', got '{name}'")
+    if name in names(kind):
+        raise InputError(file, "name", f"'{name}' is one of the library's {kind}: give yours another name")
+    return found
+
+
+def choose(
+    kind: str, asked: str, model: type[Model], source: str = "library", where: str = "", beside: Path | None = None
+) -> Model:
+    """Return what a user asks for: a file of their own if it ends in ``.toml``, else one of the library by its name.
+
+    Parameters and errors are those of `load` and `load_own`; a path is taken from the folder `beside`, if given.
+    """
+    if asked.endswith(OWN_SUFFIX):
+        return load_own(kind, (beside or Path()) / asked, model)
+    return load(kind, asked, model, source, where)
+
+
+def _read(kind: str, file: Path) -> dict[str, Any]:
+    """Return the content of a file on top of that of the library's file which it says it is like."""
     data = read_toml(file)
-    if like := data.pop("like", None):
-        data = read_toml(ROOT / kind / f"{like}.toml") | data
-    return parse(model, data, file)
+    like = data.pop("like", None)
+    if like is None:
+        return data
+    if like not in names(kind):
+        raise InputError(file, "like", unknown_name(_singular(kind), str(like), names(kind)))
+    return _over(_read(kind, ROOT / kind / f"{like}.toml"), data)
+
+
+def _over(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """Return `data` on top of `base`, table by table; a constant is replaced whole, with its source and status."""
+
+    def is_part(key: str) -> bool:
+        both = (base.get(key), data[key])
+        return all(isinstance(table, dict) and "value" not in table for table in both)
+
+    return base | {key: _over(base[key], data[key]) if is_part(key) else data[key] for key in data}
 
 
 def read_toml(file: Path) -> dict[str, Any]:
