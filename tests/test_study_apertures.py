@@ -40,7 +40,7 @@ endpoints = ["delivery.delivery_min"]
 OWN = """
 name = "own"
 title = "Three fractions on an MR-linac"
-machine = "elekta-unity"
+machine = "linac.toml"
 technique = "coplanar-imrt"
 objectives = "srs-marginal"
 prescription = "hypofractionated-27-3"
@@ -65,6 +65,7 @@ adapt = "position"
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
+    (folder / "linac.toml").write_text('like = "elekta-unity"\nname = "unity-2"\ntitle = "Unity on ward 2"\n')
     (folder / "own.toml").write_text(OWN + 3 * FRACTION)
     (folder / "tiny.toml").write_text(TINY.format(apertures="true"))
     return load_study(folder / "tiny.toml")
@@ -118,7 +119,7 @@ def test_every_metric_of_the_delivery_is_known_beforehand(study, batch):
 
 def test_the_report_shows_apertures_and_says_what_the_plans_are(batch):
     page = render(collect(batch.folder))
-    assert page.count('<figure class="delivery') == 1
+    assert page.count('<figure class="delivery') == 1 and "Unity on ward 2" in page
     assert "modulation factor" in page and "monitor units a fraction" in page
     assert "Three fractions on an MR-linac: plans are apertures and monitor units" in page
     assert "Three fractions on an MR-linac: plans were adapted to the image of the day" in page
@@ -140,7 +141,7 @@ def test_changed_apertures_are_noticed(study, batch, tmp_path):
 
 
 def test_free_fluence_has_no_delivery_to_measure(tmp_path):
-    (tmp_path / "own.toml").write_text(OWN + FRACTION)
+    (tmp_path / "own.toml").write_text(OWN.replace("linac.toml", "elekta-unity") + FRACTION)
     (tmp_path / "tiny.toml").write_text(TINY.format(apertures="false"))
     with pytest.raises(InputError, match="structure 'delivery'"):
         load_study(tmp_path / "tiny.toml")

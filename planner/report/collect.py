@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from phantoms.grid import Grid
+from planner.library import load, parse
 from planner.study.compare import Comparison, compare
 from planner.study.store import case_folders, read_case, read_json, read_tables, read_views
 from planner.treatment.errors import InputError
+from planner.treatment.machine import Machine
 
 # Okabe and Ito's colours that keep apart under every colour blindness, in the order in which arms take them, as seen on
 # white; the second of each pair is for dark pages.
@@ -131,6 +133,11 @@ class Findings:
         """Medians of the arms and paired differences between them."""
         confidence = float(self.study["spec"].get("compare", {}).get("confidence", 0.95))
         return compare(self.records, [arm.name for arm in self.arms], self.endpoints, confidence)
+
+    def machine(self, strategy: str, name: str) -> Machine:
+        """Return the machine of a strategy as the study knew it; of an older version's study, as the library does."""
+        known = self.study.get("machines", {}).get(strategy)
+        return load("machines", name, Machine) if known is None else parse(Machine, known, "study.json")
 
     @property
     def endpoints(self) -> list[str]:

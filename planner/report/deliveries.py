@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from phantoms.structure import Role, Structure
-from planner import library
 from planner.io.delivery_file import Treatment
 from planner.report.collect import Arm, Case, Findings, grid_of
 from planner.report.plan_pictures import apertures_figure, arcs_figure
@@ -50,12 +49,12 @@ def deliveries(findings: Findings) -> list[Delivered]:
         known = ((case, treatments) for case in cases if (treatments := read_treatments(case.folder)))
         first = next(known, None)
         if first is not None:
-            found.append(_delivered(arm, first[0], first[1][0]))
+            machine = findings.machine(arm.name, first[1][0].delivery.machine)
+            found.append(_delivered(arm, first[0], first[1][0], machine))
     return found
 
 
-def _delivered(arm: Arm, case: Case, first: Treatment) -> Delivered:
-    machine = library.load("machines", first.delivery.machine, Machine)
+def _delivered(arm: Arm, case: Case, first: Treatment, machine: Machine) -> Delivered:
     beams = first.delivery.beams
     points = sum(len(beam.control_points) for beam in beams)
     kind = "arcs" if beams[0].kind == "arc" else "fields"

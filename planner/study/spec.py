@@ -159,7 +159,9 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
     observer_of(spec.settings, str(file), "settings.observer")
     arms = tuple(load_arm(name, file, f"study.strategies.{n}") for n, name in enumerate(spec.study.strategies))
     if spec.settings.margins is not None:
-        margins = library.load("margins", spec.settings.margins, MarginRule, str(file), "settings.margins")
+        margins = library.choose(
+            "margins", spec.settings.margins, MarginRule, str(file), "settings.margins", beside=file.parent
+        )
         arms = tuple(replace(arm, margins=margins) for arm in arms)
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names):

@@ -81,15 +81,19 @@ def load_arm(name: str, source: Path, where: str) -> Arm:
     else:
         strategy = library.load("strategies", name, Strategy, str(source), where)
         file = library.ROOT / "strategies" / f"{name}.toml"
-    prescription = library.load("prescriptions", strategy.prescription, PrescriptionRule, str(file), "prescription")
+
+    def named(kind: str, asked: str, model: type[library.Model], key: str) -> library.Model:
+        return library.choose(kind, asked, model, str(file), key, beside=file.parent)
+
+    prescription = named("prescriptions", strategy.prescription, PrescriptionRule, "prescription")
     _refuse_uneven_fractions(strategy, prescription, file)
     return Arm(
         strategy,
-        library.load("machines", strategy.machine, Machine, str(file), "machine"),
-        library.load("techniques", strategy.technique, TechniqueSpec, str(file), "technique"),
-        library.load("objectives", strategy.objectives, ObjectiveTemplate, str(file), "objectives"),
+        named("machines", strategy.machine, Machine, "machine"),
+        named("techniques", strategy.technique, TechniqueSpec, "technique"),
+        named("objectives", strategy.objectives, ObjectiveTemplate, "objectives"),
         prescription,
-        library.load("margins", strategy.margins, MarginRule, str(file), "margins"),
+        named("margins", strategy.margins, MarginRule, "margins"),
     )
 
 

@@ -149,7 +149,7 @@ class Strategy(Frozen):
     summary : str
         One sentence for the report.
     machine, technique, objectives, prescription, margins : str
-        Names in the library.
+        Names in the library, or the user's own ``.toml`` files, from the folder of the strategy's.
     engine : str or None
         Of planned and delivered dose, where it must be another than that of the study: in a magnetic field.
     corrections : int
