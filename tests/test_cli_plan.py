@@ -313,6 +313,7 @@ value = 77.0
 source = "test"
 status = "assumed"
 """
+AREA = "delivery.minimum_segment_area_mm2"
 OWN_TEMPLATE = """like = "srs-homogeneous"
 name = "ours"
 [maximum_dose]
@@ -357,13 +358,30 @@ def test_machine_technique_and_template_may_be_files_of_ones_own(files, tmp_path
     for path in paths.values():
         path.unlink()
     assert lacuna(capsys, "plan-check", tmp_path / "plan")[0] == 0
-    text = (tmp_path / "plan" / "own" / "objectives" / "ours.toml").read_text()
-    (tmp_path / "plan" / "own" / "objectives" / "ours.toml").write_text(text.replace("1.7", "1.061"))
+    shutil.rmtree(tmp_path / "plan" / "own" / "techniques")
+    status, _, err = lacuna(capsys, "plan-check", tmp_path / "plan", "--no-dose")
+    assert status == 4 and "crossfire.toml: no such file" in err
+
+
+def test_a_check_takes_the_very_file_that_a_plan_was_made_from(planned, tmp_path, files, capsys):
+    """Nothing that is put into a folder afterwards makes its plan pass."""
+    strict = OWN_TEMPLATE.replace("1.7", "1.061")
+    (tmp_path / "strict.toml").write_text(strict)
+    assert lacuna(capsys, *words(files, tmp_path / "plan", template=tmp_path / "strict.toml"))[0] == 0
     status, out, _ = lacuna(capsys, "plan-check", tmp_path / "plan", "--no-dose")
     assert status == 1 and "template 'ours' allows 106.1 %" in out
-    shutil.rmtree(tmp_path / "plan" / "own" / "objectives")
+    own = tmp_path / "plan" / "own" / "objectives" / "ours.toml"
+    own.write_text(OWN_TEMPLATE)
     status, _, err = lacuna(capsys, "plan-check", tmp_path / "plan", "--no-dose")
-    assert status == 4 and "template: unknown objective 'ours'" in err
+    assert status == 4 and "ours.toml: is not the file that the plan was made from" in err
+    plan = json.loads((tmp_path / "plan" / "plan.json").read_text()) | {"template": "../../ours"}
+    (tmp_path / "plan" / "plan.json").write_text(json.dumps(plan))
+    status, _, err = lacuna(capsys, "plan-check", tmp_path / "plan", "--no-dose")
+    assert status == 4 and "plan.json: template: '../../ours' is no name" in err
+    other = shutil.copytree(planned, tmp_path / "other")
+    (other / "own" / "objectives").mkdir(parents=True)
+    (other / "own" / "objectives" / "srs-marginal.toml").write_text("nothing of a template")
+    assert lacuna(capsys, "plan-check", other, "--no-dose")[0] == lacuna(capsys, "plan-check", planned, "--no-dose")[0]
 
 
 def test_a_list_of_beams_may_name_a_machine_beside_it(files, tmp_path, capsys):
@@ -387,7 +405,15 @@ def test_a_list_of_beams_may_name_a_machine_beside_it(files, tmp_path, capsys):
         ("machine", None, "no such file"),
         ("machine", "name = ", "is not valid TOML"),
         ("template", OWN_TEMPLATE.replace("ours", "srs-steep"), "name: 'srs-steep' is one of the library's objectives"),
-        ("template", OWN_TEMPLATE.replace("ours", "../ours"), "name: must be of letters"),
+        ("template", OWN_TEMPLATE.replace("ours", "../ours"), "name: must be at most 64 letters"),
+        ("template", OWN_TEMPLATE.replace("ours", 300 * "a"), "name: must be at most 64 letters"),
+        ("template", OWN_TEMPLATE.replace("1.7", 5000 * "1"), "is not valid TOML"),
+        ("template", OWN_TEMPLATE + "x = " + 3000 * "[", "is not valid TOML"),
+        ("machine", OWN_MACHINE.replace("77.0", "-1.0"), "delivery.minimum_segment_area_mm2.value"),
+        ("machine", OWN_MACHINE.replace(AREA, "sad_mm").replace("77.0", "0.0"), "sad_mm.value"),
+        ("machine", OWN_MACHINE.replace(AREA, "leaf_width_mm").replace("77.0", "[]"), "leaf_width_mm.value"),
+        ("machine", 'kind = "point"\n' + OWN_MACHINE, "machines of kind 'linac'"),
+        ("technique", OWN_TECHNIQUE.split("value", maxsplit=1)[0] + "value = []", "fields.value"),
         ("template", OWN_TEMPLATE.replace("srs-homogeneous", "srs-homogenous"), "Did you mean 'srs-homogeneous'?"),
         ("template", OWN_TEMPLATE.replace("maximum_dose", "maximum"), "Did you mean 'maximum_dose'?"),
         ("technique", OWN_TECHNIQUE.replace('source = "test"\n', ""), "fields.source"),

@@ -147,7 +147,7 @@ def test_a_template_with_a_negative_leaf_margin_is_refused():
     file = library.ROOT / "objectives" / "srs-marginal.toml"
     data = library.read_toml(file)
     data["leaf_margin_mm"]["value"] = -0.5
-    with pytest.raises(InputError, match="'leaf_margin_mm' must not be negative"):
+    with pytest.raises(InputError, match=r"leaf_margin_mm\.value.*greater than or equal to 0"):
         library.parse(ObjectiveTemplate, data, file)
 
 

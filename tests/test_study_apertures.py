@@ -140,6 +140,18 @@ def test_changed_apertures_are_noticed(study, batch, tmp_path):
         read_case(copy)
 
 
+def test_two_machines_of_one_name_are_refused(tmp_path):
+    for file, angle in (("linac.toml", 90.0), ("other.toml", 0.0)):
+        constant = f'value = {angle}\nsource = "test"\nstatus = "assumed"'
+        (tmp_path / file).write_text(f'like = "elekta-unity"\nname = "unity-2"\n[collimator_deg]\n{constant}\n')
+    (tmp_path / "own.toml").write_text(OWN + FRACTION)
+    (tmp_path / "two.toml").write_text(OWN.replace("linac", "other").replace('"own"', '"two"') + FRACTION)
+    text = TINY.format(apertures="true")
+    (tmp_path / "tiny.toml").write_text(text.replace('["own.toml"]', '["own.toml", "two.toml"]'))
+    with pytest.raises(InputError, match="two files as machine 'unity-2' that differ"):
+        load_study(tmp_path / "tiny.toml")
+
+
 def test_free_fluence_has_no_delivery_to_measure(tmp_path):
     (tmp_path / "own.toml").write_text(OWN.replace("linac.toml", "elekta-unity") + FRACTION)
     (tmp_path / "tiny.toml").write_text(TINY.format(apertures="false"))

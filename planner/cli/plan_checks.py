@@ -63,7 +63,7 @@ def check_plan(folder: Path, request: CheckRequest) -> dict[str, Any]:
         If the engine cannot compute in the field of the machine.
     """
     plan = read_plan(folder)
-    machine = own_or_library(folder, "machines", plan.delivery.machine, Machine, "machine")
+    machine = own_or_library(folder, plan.about, "machines", ("machine", plan.delivery.machine), Machine)
     _check_machine(plan, machine, folder / "plan.json")
     _check_technique(plan, folder)
     quality = _quality(plan, machine, folder, request)
@@ -97,7 +97,8 @@ def _check_machine(plan: SavedPlan, machine: Machine, file: Path) -> None:
 
 def _check_technique(plan: SavedPlan, folder: Path) -> None:
     """Refuse a plan whose beams are not of the technique that it states."""
-    technique = own_or_library(folder, "techniques", plan.delivery.technique, TechniqueSpec, "technique")
+    called = ("technique", plan.delivery.technique)
+    technique = own_or_library(folder, plan.about, "techniques", called, TechniqueSpec)
     kind = "static" if technique.arcs is None else "arc"
     for beam in plan.delivery.beams:
         if beam.kind != kind:
@@ -139,7 +140,7 @@ def show(found: Mapping[str, Any]) -> None:
 
 def _quality(plan: SavedPlan, machine: Machine, folder: Path, request: CheckRequest) -> PlanQuality:
     about = plan.about
-    template = own_or_library(folder, "objectives", about.template, ObjectiveTemplate, "template")
+    template = own_or_library(folder, about, "objectives", ("template", about.template), ObjectiveTemplate)
     planned = Planned(plan.delivery, machine, about.prescription, template, plan.dose, plan.structures, plan.targets)
     try:
         return plan_quality(planned, Histograms(plan.dose), scenarios=request.robust)

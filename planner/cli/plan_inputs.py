@@ -32,7 +32,7 @@ MOST_VOXELS = 40_000_000
 # Share of the target that has to lie inside the density, and inside the body.
 INSIDE_DENSITY, INSIDE_BODY = 0.99, 0.9
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_OURS = ("external", "gtv", "ctv", "ptv", "skin", "all", "brain_minus_target")
+_OURS = ("external", "gtv", "ctv", "ptv", "skin", "all", "brain_minus_target", "machines", "techniques", "objectives")
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from typing import Any
 from phantoms.structure import Role, Structure
 from phantoms.volume import Quantity, Volume
 from planner.io.atomic import refuse_existing, refuse_unwritable, whole_folder
+from planner.io.digest import sha256_of
 from planner.io.nifti import read_structure, read_volume, write_structure, write_volume
 from planner.io.plan_file import NAME, PlanFile, read_plan_file, write_plan_file
-from planner.library import Model, load, load_own
+from planner.library import Model, is_name, load, read_own
 from planner.treatment.delivery import Delivery
 from planner.treatment.errors import InputError
 
@@ -128,16 +129,35 @@ def _own(folder: Path, kind: str, name: str) -> Path:
     return folder / OWN / kind / f"{name}.toml"
 
 
-def own_or_library(folder: Path, kind: str, name: str, model: type[Model], key: str) -> Model:
-    """Return the machine, technique or objectives that a plan names: the user's own if its folder holds them.
+def own_or_library(folder: Path, about: PlanFile, kind: str, called: tuple[str, str], model: type[Model]) -> Model:
+    """Return the machine, technique or objectives of a plan: the file in its folder if it was made from the user's own.
+
+    Parameters
+    ----------
+    folder : Path
+    about : PlanFile
+        Its provenance says what was a file of the user.
+    kind : str
+    called : tuple of str
+        The key of ``plan.json`` and the name that it gives.
+    model : type
 
     Raises
     ------
     InputError
-        If the library does not have it either, or a file does not fit the model; `key` is that of ``plan.json``.
+        If the file is missing, is not the one that the plan was made from or does not fit the model; or if the library
+        does not know the name.
     """
-    own = _own(folder, kind, name)
-    return load_own(kind, own, model) if own.is_file() else load(kind, name, model, str(folder / NAME), key)
+    key, name = called
+    stated = about.provenance.inputs.get(kind)
+    if stated is None:
+        return load(kind, name, model, str(folder / NAME), key)
+    if not is_name(name):
+        raise InputError(folder / NAME, key, f"'{name}' is no name of a file in {OWN}/{kind}")
+    file = _own(folder, kind, name)
+    if file.is_file() and sha256_of(file) != stated.sha256:
+        raise InputError(file, "", "is not the file that the plan was made from: its SHA-256 is another")
+    return read_own(kind, file, model)
 
 
 def read_plan(folder: Path) -> SavedPlan:

@@ -4,7 +4,7 @@
 one file a name. ``physics/`` holds spectra, cross sections and kernels. A file is parsed into the frozen model that the
 caller names, so every value is checked before any dose is computed. A file may name another one of its folder
 (``like = "srs-marginal"``): what it does not say itself is as there, constant by constant. A user's own file may do
-the same.
+the same (`load_own`).
 """
 
 import math
@@ -24,7 +24,7 @@ Model = TypeVar("Model", bound=BaseModel)
 OWN_SUFFIX = ".toml"
 """What tells a file of one's own from a name in the library."""
 # A name becomes the name of a file.
-_NAME = re.compile(r"\w[\w.-]*")
+_NAME, _LONGEST = re.compile(r"\w[\w.-]*"), 64
 
 
 def _singular(kind: str) -> str:
@@ -74,13 +74,24 @@ def load_own(kind: str, file: Path, model: type[Model]) -> Model:
     InputError
         If the file is not usable, does not fit the model or has a name that is not free.
     """
-    found = parse(model, _read(kind, file), file)
+    found = read_own(kind, file, model)
     name = str(getattr(found, "name", ""))
-    if not _NAME.fullmatch(name):
-        raise InputError(file, "name", f"must be of letters, digits, '-', '_' and '.', got '{name}'")
+    if not is_name(name):
+        problem = f"must be at most {_LONGEST} letters, digits, '-', '_' and '.', got '{name[:_LONGEST]}'"
+        raise InputError(file, "name", problem)
     if name in names(kind):
         raise InputError(file, "name", f"'{name}' is one of the library's {kind}: give yours another name")
     return found
+
+
+def read_own(kind: str, file: Path, model: type[Model]) -> Model:
+    """Return a file as `load_own` does, whatever its name: the library may have taken the name since it was chosen."""
+    return parse(model, _read(kind, file), file)
+
+
+def is_name(name: str) -> bool:
+    """Return whether a name can be that of a file as well."""
+    return len(name) <= _LONGEST and _NAME.fullmatch(name) is not None
 
 
 def choose(
@@ -131,7 +142,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise InputError(file, "", "no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(file, "", f"cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of numbers too long and of brackets too deep
         raise InputError(file, "", f"is not valid TOML: {error}") from None
 
 

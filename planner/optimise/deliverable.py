@@ -77,7 +77,8 @@ class ApertureEffort:
         By how much more a search from a corrected dose may evaluate where fields have several segments (few beams,
         slowly found), and where the leaves of arcs are free.
     small : float
-        By how much more still, the first time, where those arcs treat a small target: its gradient is slowly found.
+        By how much more still where those arcs treat a small target, whose gradient is slowly found; not again where a
+        plan is searched again.
     """
 
     fluence: int = 50

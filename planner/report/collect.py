@@ -136,8 +136,8 @@ class Findings:
 
     def machine(self, strategy: str, name: str) -> Machine:
         """Return the machine of a strategy as the study knew it; of an older version's study, as the library does."""
-        known = self.study.get("machines", {}).get(strategy)
-        return load("machines", name, Machine) if known is None else parse(Machine, known, "study.json")
+        known = self.study.get("arms", {}).get(strategy)
+        return load("machines", name, Machine) if known is None else parse(Machine, known["machine"], "study.json")
 
     @property
     def endpoints(self) -> list[str]:

@@ -138,7 +138,7 @@ def describe(study: Study, cases: Sequence[Case]) -> dict[str, object]:
         "spec": spec.model_dump(mode="json"),
         "data_sha256": dict(study.data_sha256),
         "strategies": [arm.strategy.model_dump(mode="json", exclude={"steps"}) for arm in study.arms],
-        "machines": {arm.name: arm.machine.model_dump(mode="json") for arm in study.arms},
+        "arms": {arm.name: arm.resolved() for arm in study.arms},
         "patients": list(dict.fromkeys(case.patient for case in cases)),
         "cases": [case.id for case in cases],
         "constants": study.constants(),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -166,6 +166,7 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names):
         raise InputError(file, "study.strategies", f"two strategies have the same name: {', '.join(names)}")
+    _refuse_two_of_a_name(arms, file)
     for arm in arms:
         name = arm.engine(engine.name, spec.settings.ignore_field)
         can = engine_named(name, f"strategy {arm.name}", "engine").can
@@ -177,6 +178,17 @@ def load_study(file: Path, data: Path | None = None, results: Path | None = None
     _check_endpoints(spec, arms, data, file)
     _check_margins(spec, arms, data, file)
     return Study(file, spec, arms, data, hashes)
+
+
+def _refuse_two_of_a_name(arms: tuple[Arm, ...], file: Path) -> None:
+    """Refuse machines, techniques and the like of one name that differ: what is told of them names them."""
+    known: dict[tuple[str, str], Any] = {}
+    for arm in arms:
+        for part in ("machine", "technique", "objectives", "prescription", "margins"):
+            one = getattr(arm, part)
+            if known.setdefault((part, one.name), one) != one:
+                problem = f"strategies name two files as {part} '{one.name}' that differ: give one of them another name"
+                raise InputError(file, "study.strategies", problem)
 
 
 def _check_margins(spec: StudySpec, arms: tuple[Arm, ...], data: Path | None, file: Path) -> None:

@@ -1,11 +1,12 @@
 """Treatment machines as data."""
 
 from math import hypot
-from typing import Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
-from planner.treatment.constant import Constant, Frozen
+from planner.treatment.constant import Constant, Frozen, NotNegative, Positive, Share
 
 RadialTable = tuple[tuple[float, float], ...]
 """Pairs of a radius in the isocentre plane (mm, rising from 0) and a ratio to the axis; held beyond the last radius."""
@@ -45,9 +46,9 @@ class Source(Frozen):
         Sigma, in the isocentre plane along X and Y, that leaf ends and leaf sides add to the edge of a field.
     """
 
-    spot_sigma_mm: Constant[tuple[float, float]]
-    collimator_mm: Constant[float]
-    edge_sigma_mm: Constant[tuple[float, float]] | None = None
+    spot_sigma_mm: Constant[tuple[NotNegative, NotNegative]]
+    collimator_mm: Constant[Positive]
+    edge_sigma_mm: Constant[tuple[NotNegative, NotNegative]] | None = None
 
     def blur_mm(self, sad_mm: float) -> tuple[float, float]:
         """Return the sigma of a field edge in the isocentre plane, along X and Y: the spot seen past the collimator."""
@@ -69,9 +70,9 @@ class ExtraFocal(Frozen):
         Distance of its plane from the focal spot.
     """
 
-    weight: Constant[float]
-    sigma_mm: Constant[float]
-    distance_mm: Constant[float]
+    weight: Constant[Share]
+    sigma_mm: Constant[Positive]
+    distance_mm: Constant[Positive]
 
     def seen_past(self, collimator_mm: float, sad_mm: float) -> tuple[float, float]:
         """Return magnification and blur (sigma, mm) of an opening that this source throws on the isocentre plane.
@@ -99,8 +100,8 @@ class Collimation(Frozen):
         gap), positive where the field is wider.
     """
 
-    transmission: Constant[float]
-    jaw_transmission: Constant[float]
+    transmission: Constant[Share]
+    jaw_transmission: Constant[Share]
     jaw_margin_mm: Constant[tuple[float, float]]
     leaf_offset_mm: Constant[float]
 
@@ -114,10 +115,10 @@ class Calibration(Frozen):
         Dose per monitor unit; side of the field at the isocentre; source to surface distance; depth of the isocentre.
     """
 
-    gy_per_mu: Constant[float]
-    field_mm: Constant[float]
-    ssd_mm: Constant[float]
-    depth_mm: Constant[float]
+    gy_per_mu: Constant[Positive]
+    field_mm: Constant[Positive]
+    ssd_mm: Constant[Positive]
+    depth_mm: Constant[NotNegative]
 
 
 class DeliveryLimits(Frozen):
@@ -144,17 +145,28 @@ class DeliveryLimits(Frozen):
         Zones (couch from, to, gantry from, to) that gantry and table cannot be in together; bounds are permitted.
     """
 
-    leaf_speed_mm_s: Constant[float]
-    gantry_speed_deg_s: Constant[float]
-    dose_rate_mu_min: Constant[float]
+    leaf_speed_mm_s: Constant[Positive]
+    gantry_speed_deg_s: Constant[Positive]
+    dose_rate_mu_min: Constant[Positive]
     leaf_travel_mm: Constant[tuple[float, float]]
     interdigitation: Constant[bool]
-    minimum_gap_mm: Constant[float]
-    minimum_segment_mu: Constant[float]
-    minimum_segment_area_mm2: Constant[float]
-    min_mu_per_deg: Constant[float] | None = None
-    max_mu_per_deg: Constant[float] | None = None
+    minimum_gap_mm: Constant[NotNegative]
+    minimum_segment_mu: Constant[NotNegative]
+    minimum_segment_area_mm2: Constant[NotNegative]
+    min_mu_per_deg: Constant[NotNegative] | None = None
+    max_mu_per_deg: Constant[Positive] | None = None
     collision_deg: Constant[tuple[tuple[float, float, float, float], ...]]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        low, high = self.leaf_travel_mm.value
+        if low >= high:
+            raise ValueError(f"'leaf_travel_mm' must rise, got {low:g} and {high:g}")
+        if (self.min_mu_per_deg is None) != (self.max_mu_per_deg is None):
+            raise ValueError("'min_mu_per_deg' and 'max_mu_per_deg' belong together")
+        if self.min_mu_per_deg and self.max_mu_per_deg and self.min_mu_per_deg.value >= self.max_mu_per_deg.value:
+            raise ValueError("'max_mu_per_deg' must lie above 'min_mu_per_deg'")
+        return self
 
 
 class Machine(Frozen):
@@ -204,9 +216,9 @@ class Machine(Frozen):
     name: str
     title: str
     kind: Literal["linac", "point"]
-    sad_mm: Constant[float]
+    sad_mm: Constant[Positive]
     spectrum: Constant[str | AliRogers]
-    nominal_mv: Constant[float]
+    nominal_mv: Constant[Positive]
     flattened: Constant[bool]
     magnetic_field_t: Constant[tuple[float, float, float]]
     field_drift_mm_t: Constant[float] | None = None
@@ -216,13 +228,26 @@ class Machine(Frozen):
     softening: Constant[RadialTable] | None = None
     collimation: Collimation | None = None
     calibration: Calibration | None = None
-    max_field_mm: Constant[tuple[float, float]]
-    leaf_width_mm: Constant[tuple[float, ...]]
+    max_field_mm: Constant[tuple[Positive, Positive]]
+    leaf_width_mm: Constant[Annotated[tuple[Positive, ...], Field(min_length=1)]]
     couch_range_deg: Constant[tuple[float, float]]
     gantry_avoided_deg: Constant[tuple[tuple[float, float], ...]]
     collimator_rotates: Constant[bool]
     collimator_deg: Constant[float]
     delivery: DeliveryLimits | None = None
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        collimator, (first, last) = self.source.collimator_mm.value, self.couch_range_deg.value
+        if self.kind == "linac" and collimator >= self.sad_mm.value:
+            raise ValueError("'source.collimator_mm' must be less than 'sad_mm'")
+        if self.extra_focal and self.extra_focal.distance_mm.value >= collimator:
+            raise ValueError("'extra_focal.distance_mm' must be less than 'source.collimator_mm'")
+        if first > last:
+            raise ValueError(f"'couch_range_deg' must not fall, got {first:g} and {last:g}")
+        if self.delivery is not None and (self.kind == "point" or self.calibration is None):
+            raise ValueError("'delivery' is for machines of kind 'linac' with a 'calibration': others have no MU")
+        return self
 
     @property
     def field_strength_t(self) -> float:

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from planner.treatment.constant import Constant, Frozen
+from planner.treatment.constant import Constant, Frozen, NotNegative, Positive
 
 
 class Goal(Frozen):
@@ -166,17 +166,17 @@ class ObjectiveTemplate(Frozen):
     fall_off: Constant[FallOff]
     gradient: Constant[GradientGoal]
     brain_volume: Constant[tuple[VolumeGoal, ...]]
-    brain_volume_weight: Constant[float]
-    brain_mean_weight: Constant[float]
+    brain_volume_weight: Constant[NotNegative]
+    brain_mean_weight: Constant[NotNegative]
     organ_goals: Constant[tuple[OrganGoal, ...]]
-    organ_weight: Constant[float]
-    organ_safety: Constant[float]
+    organ_weight: Constant[NotNegative]
+    organ_safety: Constant[Positive]
     skin: Constant[SkinGoal]
-    smoothness: Constant[float]
+    smoothness: Constant[NotNegative]
     normalisation: Constant[Normalisation]
-    maximum_dose: Constant[float]
+    maximum_dose: Constant[Positive]
     minimum_coverage_percent: Constant[float]
-    leaf_margin_mm: Constant[float]
+    leaf_margin_mm: Constant[NotNegative]
 
     @model_validator(mode="after")
     def _limits_that_can_be_met(self) -> Self:
@@ -184,8 +184,8 @@ class ObjectiveTemplate(Frozen):
             raise ValueError("'maximum_dose' must lie above the level of 'target_maximum'")
         if not 0 <= self.minimum_coverage_percent.value <= 100:
             raise ValueError("'minimum_coverage_percent' must lie between 0 and 100")
-        if self.leaf_margin_mm.value < 0:
-            raise ValueError("'leaf_margin_mm' must not be negative")
+        if self.brain_volume_weight.value > 0 and not self.brain_volume.value:
+            raise ValueError("'brain_volume' must have a row where 'brain_volume_weight' is not 0")
         return self
 
     def firmer(self, factor: float) -> Self:

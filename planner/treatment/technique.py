@@ -1,6 +1,6 @@
 """Techniques as data: from which directions a machine treats, and how finely its fluence is resolved."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -29,7 +29,7 @@ class ArcSpec(Frozen):
     collimator_deg: float | None = None
     gantry_start_deg: float
     gantry_stop_deg: float
-    spacing_deg: float = Field(gt=0)
+    spacing_deg: float = Field(ge=0.5)
 
 
 class FieldRing(Frozen):
@@ -84,10 +84,10 @@ class Apertures(Frozen):
     """
 
     shape: Literal["optimised", "conformal"]
-    step_deg: float = Field(default=8.0, gt=0)
+    step_deg: float = Field(default=8.0, ge=0.5)
     segments: int = Field(default=1, ge=1)
-    margin_mm: float = 0.0
-    trim_mm: float = Field(default=0.0, ge=0)
+    margin_mm: float = Field(default=0.0, ge=-10, le=30)
+    trim_mm: float = Field(default=0.0, ge=0, le=30)
     collimator: Literal["machine", "target"] = "machine"
     fall_off: float = Field(default=1.0, gt=0, le=1)
 
@@ -112,17 +112,15 @@ class TechniqueSpec(Frozen):
 
     name: str
     title: str
-    arcs: Constant[tuple[ArcSpec, ...]] | None = None
+    arcs: Constant[Annotated[tuple[ArcSpec, ...], Field(min_length=1)]] | None = None
     ring: Constant[FieldRing] | None = None
-    fields: Constant[tuple[StaticField, ...]] | None = None
-    bixel_step_mm: Constant[float]
-    aperture_margin_mm: Constant[float]
+    fields: Constant[Annotated[tuple[StaticField, ...], Field(min_length=1)]] | None = None
+    bixel_step_mm: Constant[Annotated[float, Field(ge=0.25, le=20)]]
+    aperture_margin_mm: Constant[Annotated[float, Field(ge=0, le=30)]]
     apertures: Constant[Apertures] | None = None
 
     @model_validator(mode="after")
     def _one_arrangement(self) -> Self:
         if sum(part is not None for part in (self.arcs, self.ring, self.fields)) != 1:
             raise ValueError("a technique needs one of 'arcs', 'ring' and 'fields'")
-        if self.bixel_step_mm.value <= 0 or self.aperture_margin_mm.value < 0:
-            raise ValueError("'bixel_step_mm' must be positive and 'aperture_margin_mm' not negative")
         return self
