@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels._jit import njit
+from kernels._jit import njit_fast
 from kernels.raytrace import fan_depth, seen_from
 
 
@@ -46,7 +46,7 @@ class ReleaseTable(NamedTuple):
     values: np.ndarray
 
 
-@njit
+@njit_fast
 def _node(at, low, size, nodes):
     """Return the node below a coordinate and how far it is on the way to the next, 0 to 1, both held to the plane."""
     x = min(max((at - low) / size, 0.0), nodes - 1.0)
@@ -54,7 +54,7 @@ def _node(at, low, size, nodes):
     return i, x - i
 
 
-@njit
+@njit_fast
 def _integral(integral, column, row):
     (i, a), (j, b) = column, row
     low = integral[i, j] * (1.0 - b) + integral[i, j + 1] * b
@@ -62,7 +62,7 @@ def _integral(integral, column, row):
     return low * (1.0 - a) + high * a
 
 
-@njit
+@njit_fast
 def mean_fluence(plane, u, v, half_u, half_v):
     """Return the mean fluence over a rectangle about (u, v)."""
     low, size, nodes = plane.low, plane.size, plane.integral.shape
@@ -73,7 +73,7 @@ def mean_fluence(plane, u, v, half_u, half_v):
     return total / (4.0 * half_u * half_v)
 
 
-@njit
+@njit_fast
 def _inside(value, slope, first, last):
     """Return the part of ``range(first, last)`` where ``value + slope k`` may be >= 0, a step wider at most."""
     if abs(slope) < 1e-6:
@@ -83,7 +83,7 @@ def _inside(value, slope, first, last):
     return first, min(last, max(int(np.ceil(-value / slope)) + 1, first))
 
 
-@njit
+@njit_fast
 def release(lattice, media, fan, depths, fluence, table, planes, energy, flight):
     """Add the energy that one beam releases, for the x planes ``planes[0]:planes[1]``.
 
@@ -149,17 +149,24 @@ def release(lattice, media, fan, depths, fluence, table, planes, energy, flight)
                 )
                 m, n = min(int(p), last_w), min(int(q), last_b)
                 a, b = p - m, q - n
+                w00, w10, w01, w11 = (1.0 - a) * (1.0 - b), a * (1.0 - b), (1.0 - a) * b, a * b
                 total = 0.0
                 for f in range(energy.shape[0]):
                     here = 0.0
-                    for medium in range(2):
-                        t = table.values[m, n, medium, f] * (1.0 - a) * (1.0 - b)
-                        t += table.values[m + 1, n, medium, f] * a * (1.0 - b)
-                        t += (
-                            table.values[m, n + 1, medium, f] * (1.0 - a) * b
-                            + table.values[m + 1, n + 1, medium, f] * a * b
+                    if water > 0.0:
+                        here += water * (
+                            w00 * table.values[m, n, 0, f]
+                            + w10 * table.values[m + 1, n, 0, f]
+                            + w01 * table.values[m, n + 1, 0, f]
+                            + w11 * table.values[m + 1, n + 1, 0, f]
                         )
-                        here += t * (water if medium == 0 else bone)
+                    if bone > 0.0:
+                        here += bone * (
+                            w00 * table.values[m, n, 1, f]
+                            + w10 * table.values[m + 1, n, 1, f]
+                            + w01 * table.values[m, n + 1, 1, f]
+                            + w11 * table.values[m + 1, n + 1, 1, f]
+                        )
                     energy[f, i, j, k] += np.float32(here * mass)
                     total += here * mass
                 total *= 1.0 / r

@@ -87,15 +87,32 @@ def test_a_wide_open_field_has_unit_fluence_on_the_axis(name):
     assert 0.998 < at(fluence, fluence.forward(np.ones(1)), 0.1, 0.1) < 1 + 1e-9
 
 
-def test_trimming_keeps_the_field_whatever_it_carries():
+@pytest.mark.parametrize("lit", [[40], range(96)])
+def test_parts_of_the_fluence_sum_to_all_of_it(lit):
     weights = np.zeros(96)
-    weights[40] = 1.0
+    weights[lit] = 1.0
     fluence = fluence_map(field(), machine("truebeam-stx"))
-    edges, cells = fluence.trimmed(weights, 0.01)
-    assert (edges[0][0], edges[0][-1], edges[1][0], edges[1][-1]) == (-20.0, 20.0, -15.0, 15.0)
-    assert cells.shape == (8, 12) and cells.max() == fluence.forward(weights).max()
-    edges, cells = fluence.trimmed(np.ones(96), 0.0)
-    np.testing.assert_array_equal(cells, fluence.forward(np.ones(96)))
+    part, about = fluence.parted(weights)
+    assert (part.edges[0][[0, -1]].tolist(), part.edges[1][[0, -1]].tolist()) == ([-20.0, 20.0], [-15.0, 15.0])
+    assert part.fluence.shape == (8, 12) and np.all(part.fluence >= 0.0)
+    inside = tuple(
+        slice(*np.searchsorted(edge, small[[0, -1]])) for edge, small in zip(about.edges, part.edges, strict=True)
+    )
+    summed = about.fluence.copy()
+    summed[inside] += part.fluence
+    np.testing.assert_allclose(summed, fluence.forward(weights), rtol=1e-12)
+    # What arrives about the field goes on within it: no hole, no more than what lies beside.
+    assert np.ptp(about.fluence[inside]) == 0.0
+    beside = np.pad(np.zeros(part.fluence.shape, bool), 1, constant_values=True)
+    grown = tuple(slice(s.start - 1, s.stop + 1) for s in inside)
+    assert 0.3 < about.fluence[inside][0, 0] / about.fluence[grown][beside].mean() <= 1.0 + 1e-12
+
+
+def test_a_source_without_head_has_nothing_about_its_field():
+    fluence = fluence_map(field(), machine("truebeam-stx", extra_focal=None, collimation=None, radial_fluence=None))
+    part, about = fluence.parted(np.ones(96))
+    np.testing.assert_array_equal(part.fluence, fluence.forward(np.ones(96)))
+    assert not about.fluence.any()
 
 
 def test_closed_leaves_and_jaws_let_through_what_the_machine_says():

@@ -13,6 +13,7 @@ sample the cells likewise, or the two sources of the machine's data themselves.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
@@ -28,6 +29,13 @@ _CELL_MM = 5.0
 
 Axes = tuple[np.ndarray, np.ndarray]
 Ranges = tuple[tuple[float, float], tuple[float, float]]
+
+
+class Cells(NamedTuple):
+    """Fluence (1/mm2) that is even within cells, shape (cells along X, cells along Y), and the borders of these, mm."""
+
+    edges: Axes
+    fluence: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,17 +90,24 @@ class FluenceMap:
             out += _both(self.scattered, plane)
         return out
 
-    def trimmed(self, weights: np.ndarray, least: float) -> tuple[Axes, np.ndarray]:
-        """Return edges and fluence, cut down to the field and cells with more than `least` of the highest fluence."""
-        cells = self.forward(weights)
-        kept = cells > least * cells.max(initial=0.0)
-        first, last = [], []
-        for axis, (edge, (low, high)) in enumerate(zip(self.edges, self.open_range, strict=True)):
-            index = np.flatnonzero(kept.sum(axis=1 - axis) + ((edge[1:] > low) & (edge[:-1] < high)))
-            first.append(int(index.min(initial=len(edge) - 2)))
-            last.append(int(index.max(initial=0)) + 1)
-        edges = (self.edges[0][first[0] : last[0] + 1], self.edges[1][first[1] : last[1] + 1])
-        return edges, cells[first[0] : last[0], first[1] : last[1]]
+    def parted(self, weights: np.ndarray) -> tuple[Cells, Cells]:
+        """Return the fluence of the field, and of what arrives about it; their sum is that of `forward`.
+
+        The second leaks or is scattered in the head. It goes on within the field as it is beside its edge, so that it
+        is nearly smooth, and the first ends with the field.
+        """
+        fluence = self.forward(weights)
+        (left, right), (lower, upper) = (
+            np.flatnonzero((edge[1:] > low) & (edge[:-1] < high))[[0, -1]] + (0, 1)
+            for edge, (low, high) in zip(self.edges, self.open_range, strict=True)
+        )
+        field = fluence[left:right, lower:upper]
+        beside = fluence[max(left - 1, 0) : right + 1, max(lower - 1, 0) : upper + 1]
+        even = min(float((beside.sum() - field.sum()) / max(beside.size - field.size, 1)), float(field.min()))
+        about = fluence.copy()
+        about[left:right, lower:upper] = even
+        edges = (self.edges[0][left : right + 1], self.edges[1][lower : upper + 1])
+        return Cells(edges, field - even), Cells(self.edges, about)
 
     def adjoint(self, cells: np.ndarray) -> np.ndarray:
         """Return the transpose of `forward` applied to values of cells, shape (open bixels,), float64."""

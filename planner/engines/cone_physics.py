@@ -19,15 +19,12 @@ class ConePhysics(Frozen):
         Deposited energy per gram in wide gas spaces, relative to water.
     open_air_mm : Constant
         Side of the box whose share of gas tells how open a gas space is.
-    least_fluence : Constant
-        Share of the highest fluence below which cells outside a field are left out.
     """
 
     range_power: Constant[float]
     range_scale: Constant[float]
     open_air: Constant[float]
     open_air_mm: Constant[float]
-    least_fluence: Constant[float]
 
 
 @cache

@@ -6,14 +6,16 @@ from scipy.special import ndtr
 from kernels.terma import FluencePlane
 from planner.engines.beam_model import Axes
 
-# Numerical: the widest step of nodes, and where a blurred edge ends.
+# Numerical: the widest step of nodes unless told, and where a blurred edge ends.
 _STEP_MM = 0.5
 _SIGMAS = 4.0
 # Numerical: the share of a blur's variance that voxels leave of it, at least.
 _LEAST_BLUR = 0.2
 
 
-def fluence_plane(edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float]) -> FluencePlane:
+def fluence_plane(
+    edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float], step_mm: float = _STEP_MM
+) -> FluencePlane:
     """Return the running integral of a fluence that is even within each cell, blurred by a Gaussian.
 
     Parameters
@@ -24,8 +26,10 @@ def fluence_plane(edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float]
         1/mm2 in the isocentre plane.
     blur_mm : tuple of 2 float
         Standard deviation along X and Y in the isocentre plane; 0 is exact for even cells.
+    step_mm : float
+        The widest step of nodes.
     """
-    axes = [_axis(edges[axis], blur_mm[axis]) for axis in (0, 1)]
+    axes = [_axis(edges[axis], blur_mm[axis], step_mm) for axis in (0, 1)]
     (nodes_u, left), (nodes_v, right) = axes
     return FluencePlane(
         (float(nodes_u[0]), float(nodes_v[0])),
@@ -52,16 +56,16 @@ def narrowed(blur_mm: tuple[float, float], width_mm: tuple[float, float]) -> tup
     return x, y
 
 
-def _axis(edges: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
+def _axis(edges: np.ndarray, sigma: float, step_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """Return nodes and the integral up to each node of the blurred unit fluence of each cell, along one axis."""
     if sigma == 0.0:
         widths = np.diff(edges)
         even = np.allclose(widths, widths[0])
-        nodes = edges if even else np.linspace(edges[0], edges[-1], int(np.ceil((edges[-1] - edges[0]) / _STEP_MM)) + 1)
+        nodes = edges if even else np.linspace(edges[0], edges[-1], int(np.ceil((edges[-1] - edges[0]) / step_mm)) + 1)
         reached = np.clip(nodes[:, None] - edges[None, :-1], 0.0, np.diff(edges)[None, :])
         return nodes, reached
     low, high = edges[0] - _SIGMAS * sigma, edges[-1] + _SIGMAS * sigma
-    nodes = np.linspace(low, high, int(np.ceil((high - low) / min(_STEP_MM, 0.5 * sigma))) + 1)
+    nodes = np.linspace(low, high, int(np.ceil((high - low) / min(step_mm, 0.5 * sigma))) + 1)
     distance = (nodes[:, None] - edges[None, :]) / sigma
     running = sigma * (distance * ndtr(distance) + np.exp(-0.5 * distance**2) / np.sqrt(2 * np.pi))
     return nodes, running[:, :-1] - running[:, 1:]

@@ -58,7 +58,7 @@ def nest_of(density: Volume, region: Structure) -> Nest | None:
 
     Nor is it worth the trouble where the box about the region is a large part of the density, or outside of it.
     """
-    grid, parts = density.grid, _parts(density.grid)
+    grid, parts = density.grid, parts_of(density.grid)
     whole = coarsened(density)
     if whole is density or region.is_empty:
         return None
@@ -67,7 +67,7 @@ def nest_of(density: Volume, region: Structure) -> Nest | None:
     high = np.minimum(np.ceil(coarse.index_of(held.high_mm + _NEAR_MM) + 0.5).astype(int), coarse.shape)
     if np.any(high <= low) or np.prod(high - low) > _WORTH * np.prod(coarse.shape):
         return None
-    fine = _padded(density)
+    fine = _padded(density, parts)
     window = fine.grid.window(low * parts, high * parts)
     x, y, z = fine.grid.part(window)
     return Nest(
@@ -91,41 +91,43 @@ def _used(grid: Grid, box: Slices, parts: tuple[int, int, int]) -> Slices:
     return x, y, z
 
 
-def far_grid(grid: Grid) -> Grid:
-    """Return the grid of a grid's voxels, merged until they are nearly as wide as far ones; itself if they are.
+def far_grid(grid: Grid, width_mm: float = _FAR_MM) -> Grid:
+    """Return the grid of a grid's voxels, merged until they are nearly `width_mm` wide; itself if they are.
 
     The last of them may reach over the grid by less than one of them.
     """
-    parts = _parts(grid)
+    parts = parts_of(grid, width_mm)
     if max(parts) == 1:
         return grid
-    return _whole(grid).merged(parts)
+    return _whole(grid, parts).merged(parts)
 
 
-def coarsened(volume: Volume) -> Volume:
+def coarsened(volume: Volume, width_mm: float = _FAR_MM) -> Volume:
     """Return the means of a volume on its far grid, with nothing beyond it."""
-    coarse = far_grid(volume.grid)
+    coarse = far_grid(volume.grid, width_mm)
     if coarse is volume.grid:
         return volume
-    (nx, ny, nz), (px, py, pz) = coarse.shape, _parts(volume.grid)
-    means = _padded(volume).data.reshape(nx, px, ny, py, nz, pz).mean(axis=(1, 3, 5), dtype=np.float32)
+    parts = parts_of(volume.grid, width_mm)
+    (nx, ny, nz), (px, py, pz) = coarse.shape, parts
+    means = _padded(volume, parts).data.reshape(nx, px, ny, py, nz, pz).mean(axis=(1, 3, 5), dtype=np.float32)
     return Volume(coarse, means, volume.quantity)
 
 
-def _padded(volume: Volume) -> Volume:
+def parts_of(grid: Grid, width_mm: float = _FAR_MM) -> tuple[int, int, int]:
+    """Return how many voxels of a grid along x, y and z are merged in one of its far grid."""
+    x, y, z = (max(int(width_mm / step + 1e-6), 1) for step in grid.spacing_mm)
+    return x, y, z
+
+
+def _padded(volume: Volume, parts: tuple[int, int, int]) -> Volume:
     """Return a volume as far as its far grid reaches, with nothing beyond it: engines take that for vacuum."""
-    whole = _whole(volume.grid)
+    whole = _whole(volume.grid, parts)
     beyond = np.subtract(whole.shape, volume.grid.shape)
     return Volume(whole, np.pad(volume.data, [(0, n) for n in beyond]), volume.quantity)
 
 
-def _whole(grid: Grid) -> Grid:
-    return grid.window((0, 0, 0), [-(-n // part) * part for n, part in zip(grid.shape, _parts(grid), strict=True)])
-
-
-def _parts(grid: Grid) -> tuple[int, int, int]:
-    x, y, z = (max(int(_FAR_MM / step + 1e-6), 1) for step in grid.spacing_mm)
-    return x, y, z
+def _whole(grid: Grid, parts: tuple[int, int, int]) -> Grid:
+    return grid.window((0, 0, 0), [-(-n // part) * part for n, part in zip(grid.shape, parts, strict=True)])
 
 
 def refined(energy: np.ndarray, mass: np.ndarray, parts: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
