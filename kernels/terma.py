@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels._jit import njit_fast
+from kernels._jit import njit, njit_fast
 from kernels.raytrace import fan_depth, seen_from
 
 
@@ -46,7 +46,7 @@ class ReleaseTable(NamedTuple):
     values: np.ndarray
 
 
-@njit_fast
+@njit
 def _node(at, low, size, nodes):
     """Return the node below a coordinate and how far it is on the way to the next, 0 to 1, both held to the plane."""
     x = min(max((at - low) / size, 0.0), nodes - 1.0)
@@ -54,7 +54,7 @@ def _node(at, low, size, nodes):
     return i, x - i
 
 
-@njit_fast
+@njit
 def _integral(integral, column, row):
     (i, a), (j, b) = column, row
     low = integral[i, j] * (1.0 - b) + integral[i, j + 1] * b
@@ -62,7 +62,7 @@ def _integral(integral, column, row):
     return low * (1.0 - a) + high * a
 
 
-@njit_fast
+@njit
 def mean_fluence(plane, u, v, half_u, half_v):
     """Return the mean fluence over a rectangle about (u, v)."""
     low, size, nodes = plane.low, plane.size, plane.integral.shape
@@ -73,7 +73,7 @@ def mean_fluence(plane, u, v, half_u, half_v):
     return total / (4.0 * half_u * half_v)
 
 
-@njit_fast
+@njit
 def _inside(value, slope, first, last):
     """Return the part of ``range(first, last)`` where ``value + slope k`` may be >= 0, a step wider at most."""
     if abs(slope) < 1e-6:
