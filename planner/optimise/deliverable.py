@@ -53,7 +53,7 @@ _SCALED = 2e-4
 _SOFT = 1 / 6
 # Static segments within this of the fewest monitor units that can be delivered are not worth their time.
 _HARDLY_USED = 1.01
-# Targets below are small: chosen, those that are planned on voxels of 1 mm (docs/decisions.md).
+# Targets below are small: chosen, where the gradient index is slowly found (docs/decisions.md).
 _SMALL_CC = 1.0
 
 
