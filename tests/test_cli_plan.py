@@ -109,13 +109,23 @@ def test_small_targets_have_a_finer_dose_grid_where_none_is_asked_for(files, tmp
     for target, given, expected, with_monte_carlo in (
         (tmp_path / "smallest.nii.gz", None, 1.0, 1.0),
         (tmp_path / "smaller.nii.gz", None, 1.0, 1.5),
-        (tmp_path / "small.nii.gz", None, 1.5, 1.5),
+        (tmp_path / "small.nii.gz", None, 1.0, 1.5),
         (tmp_path / "small.nii.gz", 3.0, 3.0, 3.0),
         (files / "target.nii.gz", None, 2.0, 2.0),
     ):
         inputs = PlanInputs(files / "density.nii.gz", target, grid_mm=given, brain=files / "brain.nii.gz")
         assert read_case(inputs, reference=False).density.grid.spacing_mm == (expected,) * 3
         assert read_case(inputs, reference=True).density.grid.spacing_mm == (with_monte_carlo,) * 3
+
+
+def test_a_small_target_in_a_large_volume_has_wider_voxels_rather_than_too_many(files, tmp_path, monkeypatch):
+    write_structure(tmp_path / "small.nii.gz", ball("t", Role.TARGET, FINE, CENTRE_MM, 8.0))
+    inputs = PlanInputs(files / "density.nii.gz", tmp_path / "small.nii.gz", brain=files / "brain.nii.gz")
+    grid = read_volume(files / "density.nii.gz", Quantity.DENSITY).grid
+    cubic_mm = 1000.0 * grid.voxel_cc * float(np.prod(grid.shape))
+    for most, expected in ((cubic_mm + 1.0, 1.0), (0.5 * cubic_mm, 1.5), (0.2 * cubic_mm, 2.0)):
+        monkeypatch.setattr("planner.cli.plan_inputs.MOST_VOXELS", most)
+        assert read_case(inputs, reference=False).density.grid.spacing_mm == (expected,) * 3
 
 
 def test_its_metrics_are_those_of_its_dose(planned, capsys):

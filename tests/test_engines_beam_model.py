@@ -115,6 +115,26 @@ def test_a_source_without_head_has_nothing_about_its_field():
     assert not about.fluence.any()
 
 
+@pytest.mark.parametrize("name", ["truebeam-stx", "elekta-unity", "point-6mv", "point-co60"])
+def test_a_field_in_a_corner_of_its_grid_with_closed_bixels(name):
+    rng = np.random.default_rng(4)
+    bixels = field()
+    bixels.open[:5] = bixels.open[:, 3:] = False
+    bixels.open[6, 1] = False
+    fluence = fluence_map(bixels, machine(name))
+    weights = rng.uniform(0.1, 1.0, bixels.count)
+    part, about = fluence.parted(weights)
+    assert (part.edges[0][[0, -1]].tolist(), part.edges[1][[0, -1]].tolist()) == ([5.0, 20.0], [-15.0, -7.5])
+    at = tuple(np.searchsorted(edge, small[0]) for edge, small in zip(about.edges, part.edges, strict=True))
+    inside = tuple(slice(low, low + n) for low, n in zip(at, part.fluence.shape, strict=True))
+    summed = about.fluence.copy()
+    summed[inside] += part.fluence
+    np.testing.assert_allclose(summed, fluence.forward(weights), rtol=1e-12)
+    assert part.fluence.min() >= 0.0
+    # Exactly nothing, or the dose of nothing would be computed.
+    assert about.fluence.any() == (machine(name).kind != "point")
+
+
 def test_closed_leaves_and_jaws_let_through_what_the_machine_says():
     this = machine("elekta-unity", extra_focal=None, radial_fluence=None)
     bixels = field(closed=[(3, 6)])

@@ -127,3 +127,16 @@ def test_refined_dose_is_not_diluted_by_air_and_keeps_even_dose():
     finer = refined(2.0 * mass, mass, (2, 2, 2), (11, 12, 12))
     assert finer.shape == (11, 12, 12)
     assert finer == pytest.approx(np.full((11, 12, 12), 2.0), rel=1e-5)
+
+
+def test_a_region_that_no_field_reaches_keeps_what_arrives_about_it():
+    """The beam passes beside the water; what leaks and is scattered does not."""
+    grid = Grid((90, 90, 90), (1.0,) * 3, (-44.5,) * 3)
+    density = Volume(grid, np.ones(grid.shape, np.float32), Quantity.DENSITY)
+    beam = Beam(0.0, 0.0, 0.0, (75.0, 0.0, 0.0), FIELD)
+    target = ball("ptv", grid, (0.0, 0.0, 0.0), (6.0, 6.0, 6.0))
+    nested, throughout = (
+        ENGINE.dose(density, [beam], [np.full(1, 1000.0)], STX, ignore_field=False, region=region).volume.data
+        for region in (target, None)
+    )
+    assert nested.mean() == pytest.approx(throughout.mean(), rel=0.01) and nested.mean() > 5e-4

@@ -22,9 +22,9 @@ from planner.optimise.margins import expand
 from planner.treatment.errors import InputError
 
 USUAL_GRID_MM = 2.0
-# Voxels round off the dose of small targets: below so many cc of PTV they are so many mm wide, the first that are not
-# too many. Where kernels compute fine voxels about the target only, 1 mm takes less time than 1.5 mm throughout. With
-# Monte Carlo finer voxels are noisier ones, or cost as much time.
+# Voxels round off the dose of small targets: below so many cc of PTV they are so many mm wide, 1.5 where 1 mm would be
+# too many voxels. The cone takes less time for 1 mm about the target only than for 1.5 mm throughout. With Monte Carlo
+# finer voxels are noisier ones, or cost as much time.
 SMALL_TARGETS = ((3.0, 1.0), (3.0, 1.5))
 SMALL_TARGETS_BY_MONTE_CARLO = ((0.4, 1.0), (3.0, 1.5))
 # A density with voxels between these is planned on as it is, but for small targets.

@@ -62,7 +62,9 @@ def plan(  # noqa: PLR0913, PLR0917 - every option of a command is a parameter
     ] = 1.0,
     grid_mm: Annotated[
         float | None,
-        typer.Option("--grid-mm", help="Dose grid; else about 2 mm, 1 below 3 cc (Monte Carlo: 1.5, and 1 below 0.4 cc)."),
+        typer.Option(
+            "--grid-mm", help="Dose grid; else about 2 mm, 1 below 3 cc (Monte Carlo: 1.5, and 1 below 0.4 cc)."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Monte Carlo: random seed.")] = 1,
     ignore_field: Annotated[

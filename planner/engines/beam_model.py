@@ -93,8 +93,9 @@ class FluenceMap:
     def parted(self, weights: np.ndarray) -> tuple[Cells, Cells]:
         """Return the fluence of the field, and of what arrives about it; their sum is that of `forward`.
 
-        The second leaks or is scattered in the head. It goes on within the field as it is beside its edge, so that it
-        is nearly smooth, and the first ends with the field.
+        The field is the smallest rectangle about the open bixels, with what leaks there. The second leaks or is
+        scattered in the head. It goes on within the field as it is on average beside its edge, or as the lowest fluence
+        of the field, so that it is nearly smooth and the first is nowhere negative. A bixel has to be open.
         """
         fluence = self.forward(weights)
         (left, right), (lower, upper) = (
@@ -102,8 +103,10 @@ class FluenceMap:
             for edge, (low, high) in zip(self.edges, self.open_range, strict=True)
         )
         field = fluence[left:right, lower:upper]
-        beside = fluence[max(left - 1, 0) : right + 1, max(lower - 1, 0) : upper + 1]
-        even = min(float((beside.sum() - field.sum()) / max(beside.size - field.size, 1)), float(field.min()))
+        beside = np.zeros(fluence.shape, bool)
+        beside[max(left - 1, 0) : right + 1, max(lower - 1, 0) : upper + 1] = True
+        beside[left:right, lower:upper] = False
+        even = min(float(fluence[beside].mean()) if beside.any() else 0.0, float(field.min()))
         about = fluence.copy()
         about[left:right, lower:upper] = even
         edges = (self.edges[0][left : right + 1], self.edges[1][lower : upper + 1])

@@ -21,7 +21,7 @@ from planner.engines.base import GY_PER_MEV_MM3, Capability, WholePlans, ignores
 from planner.engines.beam_model import calibration_of, per_photon
 from planner.engines.cone_kernel import ConeKernel, cone_kernel
 from planner.engines.cone_rays import Cones, rings_about, sphere
-from planner.engines.cone_release import Detail, LitBeam, Matter, Share, lit, release_groups
+from planner.engines.cone_release import Detail, LitBeam, Matter, lit, release_groups
 from planner.engines.cone_sources import Released, within
 from planner.engines.cone_superposition import superpose
 from planner.engines.nesting import Nest, coarsened, nest_of, parts_of, refined
@@ -29,16 +29,15 @@ from planner.treatment.beam import Beam
 from planner.treatment.dose import Dose
 from planner.treatment.machine import Machine
 
-# Numerical: beams whose axes are closer than this share one table of kernels, tilted to second order. The dose of arcs
-# differs from that with 13 degrees by 0.02 % of the prescription on average and 0.09 % at most; 25 degrees: 0.2, 0.7 %.
-_GROUP_DEG = 18.0
-# Numerical: the same for what arrives about fields, a hundredth of the dose; its widest voxels, rays and nodes. On 2 mm
-# and over 18 degrees the dose of arcs is the same within 0.03 % of the prescription.
-_ABOUT_DEG = 40.0
-_ABOUT_MM, _ABOUT_RAY_MM, _ABOUT_NODE_MM = 4.0, 8.0, 2.0
-# Numerical: nodes of the fluence of fields; width and depth of the water of the calibration: little but what lies in
-# the field is joined to its axis (as wide as deep, 300 mm: 0.006 % of the output).
-_NODE_MM = 0.5
+# Numerical: beams whose axes are closer than this to each other's share one table of kernels, tilted to second order;
+# nodes of their fluence.
+_GROUP_DEG, _NODE_MM = 18.0, 0.5
+# Numerical: the widest voxels for what arrives about fields, a hundredth of the dose, and how finely it is released. On
+# 2 mm and over 18 degrees the dose of arcs is the same within 0.03 % of the prescription.
+_ABOUT_MM = 4.0
+_OF_ABOUT = Detail(ray_mm=8.0, plane_mm=4.0, group_deg=40.0, node_mm=2.0)
+# Numerical: width and depth of the water of the calibration: little but what lies in the field is joined to its axis
+# (as wide as deep, 300 mm: 0.006 % of the output).
 _PHANTOM_MM, _CALIBRATION_STEP_MM = (220.0, 300.0), 4.0
 
 
@@ -65,9 +64,9 @@ class CollapsedCone(WholePlans):
     name : str
     can : Capability
     cones : int
-        Number of directions for several beams; one beam has its own rings.
+        Number of directions for several groups of beams; one group has rings about its axis.
     ray_mm, plane_mm : float
-        Distance of traced rays in the isocentre plane and of the planes where depth is stored.
+        Of fields: distance of traced rays in the isocentre plane and of the planes where depth is stored.
     """
 
     name: str = "cone"
@@ -105,14 +104,15 @@ class CollapsedCone(WholePlans):
         self, density: Volume, beams: Sequence[Beam], weights: Sequence[np.ndarray], machine: Machine
     ) -> tuple[np.ndarray, EnergyBalance]:
         """Return the dose (Gy) and where the released energy went."""
-        plan = self._plan(beams, weights, machine)
+        plan, matter = self._plan(beams, weights, machine), Matter.of(density)
+        (groups,) = plan.released(plan.field, (matter,), self._of_field)
+        deposit, here = self._carried(matter, groups, plan.kernel)
         about, there = self._about(density, plan)
-        deposit, here = self._carried(Matter.of(density), plan, self._fine)
         return _in_matter(density, deposit / _mass(density) + about), here + there
 
     @property
-    def _fine(self) -> Detail:
-        return Detail(Share.FIELD, self.ray_mm, self.plane_mm, _GROUP_DEG, _NODE_MM, blurred=True)
+    def _of_field(self) -> Detail:
+        return Detail(self.ray_mm, self.plane_mm, _GROUP_DEG, _NODE_MM)
 
     def _plan(self, beams: Sequence[Beam], weights: Sequence[np.ndarray], machine: Machine) -> "_Plan":
         """Return the beams that carry weight, with their fluence."""
@@ -121,47 +121,48 @@ class CollapsedCone(WholePlans):
         # A dose of its own, once: before the beams are shared out.
         per_mu = _photons_per_mu(self, machine) if linac and carrying else 0.0
         sad = machine.sad_mm.value
-        shared = run_chunks(
+        both = run_chunks(
             lambda beam, weight: lit(beam, weight, machine, per_mu if linac else per_photon(beam.bixels, sad)), carrying
         )
-        return _Plan(shared, machine, cone_kernel(machine.spectrum.value))
+        about = [beam for _, beam in both if beam is not None]
+        return _Plan([beam for beam, _ in both], about, machine, cone_kernel(machine.spectrum.value))
 
-    def _carried(self, matter: Matter, plan: "_Plan", detail: Detail) -> tuple[np.ndarray, EnergyBalance]:
-        """Return the deposited energy (MeV) of a share of the fluence, and where what it released went."""
-        (groups,) = plan.released((matter,), detail)
+    def _carried(self, matter: Matter, groups: list[Released], kernel: ConeKernel) -> tuple[np.ndarray, EnergyBalance]:
+        """Return the deposited energy (MeV) of groups of beams, and where what they released went."""
         if not groups:
             return np.zeros(matter.grid.shape, np.float32), EnergyBalance(0.0, 0.0, 0.0)
-        deposit, escaped = superpose(matter.grid, matter.media.stopping, groups, self._cones(groups), plan.kernel)
+        deposit, escaped = superpose(matter.grid, matter.media.stopping, groups, self._cones(groups), kernel)
         released = float(sum(group.energy.sum(dtype=float) for group in groups))
         return deposit, EnergyBalance(released, float(deposit.sum(dtype=float)), escaped)
 
     def _about(self, density: Volume, plan: "_Plan") -> tuple[np.ndarray, EnergyBalance]:
         """Return the dose (Gy) on the grid of `density` of what arrives about the fields, computed on wider voxels."""
-        far, parts = coarsened(density, _ABOUT_MM), parts_of(density.grid, _ABOUT_MM)
-        detail = Detail(Share.ABOUT, _ABOUT_RAY_MM, _ABOUT_MM, _ABOUT_DEG, _ABOUT_NODE_MM, blurred=False)
-        deposit, balance = self._carried(Matter.of(far), plan, detail)
-        return refined(deposit, _mass(far), parts, density.grid.shape), balance
+        if not plan.about:
+            return np.zeros(density.grid.shape, np.float32), EnergyBalance(0.0, 0.0, 0.0)
+        far = coarsened(density, _ABOUT_MM)
+        matter = Matter.of(far)
+        (groups,) = plan.released(plan.about, (matter,), _OF_ABOUT)
+        deposit, balance = self._carried(matter, groups, plan.kernel)
+        return refined(deposit, _mass(far), parts_of(density.grid, _ABOUT_MM), density.grid.shape), balance
 
     def _nested(self, density: Volume, nest: Nest, plan: "_Plan") -> np.ndarray:
         """Return the dose (Gy) on the grid of `density`, fine about a target only; see `planner.engines.nesting`."""
         whole, near = Matter.of(nest.whole), Matter.of(nest.near)
-        wide, fine = plan.released((whole, near), self._fine)
-        if not wide:
-            return np.zeros(density.grid.shape, np.float32)
-        cones, kernel, mass = self._cones(wide), plan.kernel, _mass(nest.whole)
-        deposit, _ = superpose(whole.grid, whole.media.stopping, wide, cones, kernel)
+        kernel, mass = plan.kernel, _mass(nest.whole)
+        wide, fine = plan.released(plan.field, (whole, near), self._of_field)
+        deposit, _ = self._carried(whole, wide, kernel)
         about, _ = self._about(nest.whole, plan)
         dose = refined(deposit + about * mass, mass, nest.parts, density.grid.shape)
         inner = [part for group in wide if len((part := within(group, whole.grid.shape, nest.in_whole)).voxel)]
         if inner and fine:
-            here = nest.in_whole
+            here, cones = nest.in_whole, self._cones(wide)
             stopping = np.ascontiguousarray(whole.media.stopping[here])
             window = near.grid.merged(nest.parts)
             coarse, _ = superpose(window, stopping, inner, cones, kernel, larger=whole.grid)
             deposit, _ = superpose(near.grid, near.media.stopping, fine, cones, kernel, larger=density.grid)
             missed = deposit / _mass(nest.near) - refined(coarse, mass[here], nest.parts, near.grid.shape)
             dose[nest.in_fine][nest.used] += missed[nest.used]
-        return _in_matter(density, np.maximum(dose, np.float32(0.0)))
+        return _in_matter(density, dose)
 
     def _cones(self, groups: list[Released]) -> Cones:
         return rings_about(groups[0].axis) if len(groups) == 1 else sphere(self.cones)
@@ -169,18 +170,19 @@ class CollapsedCone(WholePlans):
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """Beams with their fluence, and what their spectrum does."""
+    """Beams with their fluence, that of their fields and what arrives about them, and what their spectrum does."""
 
-    beams: Sequence[LitBeam]
+    field: Sequence[LitBeam]
+    about: Sequence[LitBeam]
     machine: Machine
     kernel: ConeKernel
 
-    def released(self, matter: tuple[Matter, ...], detail: Detail) -> list[list[Released]]:
-        return release_groups(matter, self.beams, self.machine, self.kernel.table, detail)
+    def released(self, beams: Sequence[LitBeam], matter: tuple[Matter, ...], detail: Detail) -> list[list[Released]]:
+        return release_groups(matter, beams, self.machine, self.kernel.table, detail)
 
 
 def _in_matter(density: Volume, dose: np.ndarray) -> np.ndarray:
-    return np.where(density.data > 0, dose, np.float32(0.0)).astype(np.float32)
+    return np.where(density.data > 0, np.maximum(dose, 0.0), 0.0).astype(np.float32)
 
 
 def _mass(density: Volume) -> np.ndarray:

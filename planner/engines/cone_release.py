@@ -1,13 +1,12 @@
 """What the beams of a plan release in the voxels of a patient, in groups of similar direction.
 
-The fluence of every beam is released in two shares. That of the field has edges; what arrives about it (leakage, head
-scatter) is nearly smooth but reaches through all of the patient: it is released in wider voxels, from wider fans, in
-fewer groups.
+The fluence of every beam is released in two shares (`FluenceMap.parted`). That of the field has edges; what arrives
+about it (leakage, head scatter) is nearly smooth but reaches through all of the patient: it is released in wider
+voxels, from wider fans, in fewer groups.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import compress
 
 import numpy as np
@@ -29,36 +28,24 @@ from planner.treatment.machine import Machine
 _FAN_MARGIN = 2
 
 
-class Share(IntEnum):
-    """A share of the fluence of beams, by its place in what `FluenceMap.parted` returns."""
-
-    FIELD = 0
-    ABOUT = 1
-
-
 @dataclass(frozen=True)
 class Detail:
     """How finely a share of the fluence is released.
 
     Attributes
     ----------
-    share : Share
     ray_mm, plane_mm : float
         Distance of traced rays in the isocentre plane and of the planes where depth is stored.
     group_deg : float
-        Beams whose axes are closer than this share one table of kernels, tilted to second order.
+        Beams share one table of kernels, tilted to second order, whose axes are closer than this to each other's.
     node_mm : float
         The widest step of nodes of the fluence.
-    blurred : bool
-        Whether the edges of cells are blurred by the machine's source.
     """
 
-    share: Share
     ray_mm: float
     plane_mm: float
     group_deg: float
     node_mm: float
-    blurred: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,26 +63,31 @@ class Matter:
 
 @dataclass(frozen=True, eq=False)
 class LitBeam:
-    """A beam with its fluence.
+    """A beam with a share of its fluence.
 
     Attributes
     ----------
     beam : Beam
-    shares : tuple of 2 Cells
-        By `Share`.
+    cells : Cells
     blur_mm : tuple of 2 float
-        Standard deviation of the Gaussian that blurs the edges of cells.
+        Standard deviation of the Gaussian that blurs the edges of cells along X and Y.
     """
 
     beam: Beam
-    shares: tuple[Cells, Cells]
+    cells: Cells
     blur_mm: tuple[float, float]
 
 
-def lit(beam: Beam, weight: np.ndarray, machine: Machine, per_weight: np.ndarray | float) -> LitBeam:
-    """Return a beam with the fluence of its weights; for `per_weight` see `fluence_map`."""
+def lit(
+    beam: Beam, weight: np.ndarray, machine: Machine, per_weight: np.ndarray | float
+) -> tuple[LitBeam, LitBeam | None]:
+    """Return a beam with the fluence of its field, and with what arrives about it if anything does.
+
+    The edges of the second are not blurred: in its wide voxels nobody would see it. For `per_weight` see `fluence_map`.
+    """
     fluence = fluence_map(beam.bixels, machine, per_weight)
-    return LitBeam(beam, fluence.parted(weight), fluence.blur_mm)
+    field, about = fluence.parted(weight)
+    return LitBeam(beam, field, fluence.blur_mm), LitBeam(beam, about, (0.0, 0.0)) if about.fluence.any() else None
 
 
 def release_groups(
@@ -104,7 +96,7 @@ def release_groups(
     """Return what groups of beams of similar direction release in each of `matter`; the first holds the others."""
     groups = run_chunks(
         lambda some: _released(matter, some, machine, table, detail),
-        [(some,) for some in _similar(beams, machine, detail)],
+        [(some,) for some in _similar(beams, machine, detail.group_deg)],
     )
     return [[group[m] for group in groups if len(group[m].voxel)] for m in range(len(matter))]
 
@@ -131,30 +123,27 @@ def _released(
     return [released_of(energy, flight) for energy, flight in sums]
 
 
-def _similar(beams: Sequence[LitBeam], machine: Machine, detail: Detail) -> list[list[LitBeam]]:
-    """Return the beams that have the share, in groups whose axes are close together."""
-    groups: list[tuple[np.ndarray, list[LitBeam]]] = []
+def _similar(beams: Sequence[LitBeam], machine: Machine, degrees: float) -> list[list[LitBeam]]:
+    """Return the beams in groups whose axes are all closer together than some degrees."""
+    groups: list[tuple[list[np.ndarray], list[LitBeam]]] = []
     for beam in beams:
-        if not np.any(beam.shares[detail.share].fluence):
-            continue
         axis = beam.beam.frame(machine.sad_mm.value).axes[2]
-        for first, members in groups:
-            if axis @ first > np.cos(np.radians(detail.group_deg)):
+        for axes, members in groups:
+            if np.min(np.stack(axes) @ axis) > np.cos(np.radians(degrees)):
+                axes.append(axis)
                 members.append(beam)
                 break
         else:
-            groups.append((axis, [beam]))
+            groups.append(([axis], [beam]))
     return [members for _, members in groups]
 
 
 def _plane(beam: LitBeam, machine: Machine, voxel_mm: tuple[float, float, float], detail: Detail) -> FluencePlane:
-    """Return the fluence plane of a share of a beam for voxels of a size."""
-    edges, fluence = beam.shares[detail.share]
-    if not detail.blurred:
-        return fluence_plane(edges, fluence, (0.0, 0.0), detail.node_mm)
+    """Return the fluence plane of a beam for voxels of a size."""
     # What a voxel releases is a mean over it, and so is what it keeps: only the second belongs to a voxel's dose.
     width = np.linalg.norm(beam.beam.frame(machine.sad_mm.value).axes[:2] * voxel_mm, axis=1)
-    return fluence_plane(edges, fluence, narrowed(beam.blur_mm, (float(width[0]), float(width[1]))), detail.node_mm)
+    blur_mm = narrowed(beam.blur_mm, (float(width[0]), float(width[1])))
+    return fluence_plane(beam.cells.edges, beam.cells.fluence, blur_mm, detail.node_mm)
 
 
 def _fan(grid: Grid, beam: Beam, plane: FluencePlane, sad: float, detail: Detail) -> Fan:

@@ -6,16 +6,13 @@ from scipy.special import ndtr
 from kernels.terma import FluencePlane
 from planner.engines.beam_model import Axes
 
-# Numerical: the widest step of nodes unless told, and where a blurred edge ends.
-_STEP_MM = 0.5
+# Numerical: where a blurred edge ends.
 _SIGMAS = 4.0
 # Numerical: the share of a blur's variance that voxels leave of it, at least.
 _LEAST_BLUR = 0.2
 
 
-def fluence_plane(
-    edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float], step_mm: float = _STEP_MM
-) -> FluencePlane:
+def fluence_plane(edges: Axes, fluence: np.ndarray, blur_mm: tuple[float, float], step_mm: float) -> FluencePlane:
     """Return the running integral of a fluence that is even within each cell, blurred by a Gaussian.
 
     Parameters
@@ -25,9 +22,10 @@ def fluence_plane(
     fluence : ndarray (cells along X, cells along Y)
         1/mm2 in the isocentre plane.
     blur_mm : tuple of 2 float
-        Standard deviation along X and Y in the isocentre plane; 0 is exact for even cells.
+        Standard deviation along X and Y in the isocentre plane; 0 is exact for cells of one width, whose borders are
+        the nodes.
     step_mm : float
-        The widest step of nodes.
+        The widest step of nodes, else; borders between two of them are blurred by as much.
     """
     axes = [_axis(edges[axis], blur_mm[axis], step_mm) for axis in (0, 1)]
     (nodes_u, left), (nodes_v, right) = axes
