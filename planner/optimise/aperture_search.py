@@ -114,6 +114,7 @@ def search(
     *,
     leaves: bool = True,
     outline: Outline | None = None,
+    per_mu: float = 0.0,
     progress: Progress = lambda evaluation, value: None,
 ) -> Search:
     """Minimise objectives one after another; what is returned keeps the limits of the machine.
@@ -132,6 +133,8 @@ def search(
         Whether leaves and jaws move, or monitor units alone change.
     outline : Outline, optional
         What leaves stay near, where they move at all.
+    per_mu : float
+        What is added to the objectives for each monitor unit.
     progress : callable
     """
     now, count = permitted(start, machine, motion), 0
@@ -142,7 +145,7 @@ def search(
         scale = _MU_STEP * float(now.mu.mean())
         before, _ = objective.evaluate(influence.forward(where.forward(now)))
         small = Smallness(machine.leaf_borders_mm, limits_of(machine).minimum_segment_area_mm2.value, before)
-        function = _Function(influence, where, objective, small, now, room, scale)
+        function = _Function(influence, where, objective, small, now, room, scale, per_mu)
 
         def evaluate(x: np.ndarray, function: _Function = function) -> tuple[float, np.ndarray]:
             nonlocal count
@@ -169,12 +172,14 @@ class _Function:
     base: ApertureSet
     room: Room
     scale: float
+    per_mu: float
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         at = _unpacked(x, self.base, self.room, self.scale)
         value, by_dose = self.objective.evaluate(self.influence.forward(self.where.forward(at)))
         gradient = self.where.backward(at, self.influence.adjoint(by_dose))
-        value += self.small.evaluate(at, gradient)
+        value += self.small.evaluate(at, gradient) + self.per_mu * float(at.mu.sum())
+        gradient.mu[:] += self.per_mu
         return value, _packed(gradient, self.room, 1.0 / self.scale)
 
 

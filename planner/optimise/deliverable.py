@@ -117,6 +117,13 @@ class _Case:
         """Whether fields are static, of several segments that are optimised."""
         return self.shaping.shape == "optimised" and self.request.technique.arcs is None
 
+    @property
+    def per_mu(self) -> float:
+        """What a monitor unit costs. Only arcs whose leaves are free could spend many: one opening each direction."""
+        if self.shaping.shape != "optimised" or self.has_segments:
+            return 0.0
+        return self.request.objectives.monitor_units.value / (100.0 * self.request.prescription.dose_gy)
+
 
 class _Step(NamedTuple):
     """A stage of the search: its most evaluations, whether leaves move, and what is done before it."""
@@ -296,6 +303,7 @@ def _stage(
         points.motion,
         leaves=leaves,
         outline=case.outline,
+        per_mu=case.per_mu,
         progress=case.progress,
     )
     return replace(points, apertures=found.apertures), found

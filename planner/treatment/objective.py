@@ -148,6 +148,8 @@ class ObjectiveTemplate(Frozen):
     skin : Constant
     smoothness : Constant
         Weight of squared differences between neighbouring bixels.
+    monitor_units : Constant
+        Weight of one monitor unit for each cGy prescribed, where the leaves of arcs are free.
     normalisation : Constant
     maximum_dose : Constant
         The largest dose that a plan may have in the PTV; a plan with more violates this template.
@@ -173,6 +175,7 @@ class ObjectiveTemplate(Frozen):
     organ_safety: Constant[Positive]
     skin: Constant[SkinGoal]
     smoothness: Constant[NotNegative]
+    monitor_units: Constant[NotNegative]
     normalisation: Constant[Normalisation]
     maximum_dose: Constant[Positive]
     minimum_coverage_percent: Constant[float]
