@@ -171,6 +171,20 @@ def test_a_technique_eases_the_fall_off_and_the_gradient_of_its_template():
     assert np.array_equal(plan.dose.volume.data, planned("imrt", "elekta-unity")[0].dose.volume.data)
 
 
+def priced(price):
+    template = library.load("objectives", "srs-marginal", ObjectiveTemplate)
+    return template.model_copy(update={"monitor_units": constant(price)})
+
+
+def test_monitor_units_have_a_price_where_the_leaves_of_arcs_are_free():
+    def spent(name, price):
+        _, made = make_deliverable(request(name, objectives=priced(price)), ENGINE, effort=QUICK)
+        return [point.mu for beam in made.beams for point in beam.control_points]
+
+    assert sum(spent("ncvmat", 3.0)) < 0.85 * sum(spent("ncvmat", 0.0))
+    assert spent("dca", 3.0) == spent("dca", 0.0)
+
+
 def test_apertures_lose_little_against_free_fluence():
     """Of what separates even conformal fields from the free optimum; same directions, free bixels coarser."""
     r = request()

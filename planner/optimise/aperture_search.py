@@ -4,7 +4,6 @@ L-BFGS-B under bounds: between stages each pair keeps the point in the middle of
 their own sides of it. The limits that are no bounds are met by moving to permitted apertures after each stage.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +29,7 @@ class Search:
     ----------
     apertures : ApertureSet
     objective : float
+        Of the dose alone.
     evaluations : int
         Pairs of a forward and an adjoint product.
     """
@@ -104,60 +104,72 @@ def room_of(apertures: ApertureSet, where: ApertureMap, machine: Machine, motion
     return Room(ApertureSet(left, inner_right, jaw_low, low_mu), ApertureSet(inner_left, right, jaw_high, high_mu))
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """What one search minimises and what it may move.
+
+    Attributes
+    ----------
+    objective : Objective
+    most : int
+        The most evaluations to spend on it.
+    leaves : bool
+        Whether leaves and jaws move, or monitor units alone change.
+    outline : Outline or None
+        What leaves stay near, where they move at all.
+    per_mu : float
+        What is added to the objective for each monitor unit.
+    """
+
+    objective: Objective
+    most: int
+    leaves: bool = True
+    outline: Outline | None = None
+    per_mu: float = 0.0
+
+
 def search(
     influence: Influence,
     where: ApertureMap,
-    stages: Sequence[tuple[Objective, int]],
+    stage: Stage,
     start: ApertureSet,
     machine: Machine,
     motion: Motion,
-    *,
-    leaves: bool = True,
-    outline: Outline | None = None,
-    per_mu: float = 0.0,
     progress: Progress = lambda evaluation, value: None,
 ) -> Search:
-    """Minimise objectives one after another; what is returned keeps the limits of the machine.
+    """Minimise an objective; what is returned keeps the limits of the machine.
 
     Parameters
     ----------
     influence : Influence
         Of the bixels of `where`.
     where : ApertureMap
-    stages : sequence of (Objective, int)
-        Objective and the most evaluations to spend on it.
+    stage : Stage
     start : ApertureSet
     machine : Machine
     motion : Motion
-    leaves : bool
-        Whether leaves and jaws move, or monitor units alone change.
-    outline : Outline, optional
-        What leaves stay near, where they move at all.
-    per_mu : float
-        What is added to the objectives for each monitor unit.
     progress : callable
     """
     now, count = permitted(start, machine, motion), 0
-    for objective, most in stages:
-        room = room_of(now, where, machine, motion, leaves)
-        if leaves and outline is not None:
-            room = outline.narrowed(room, now, machine)
-        scale = _MU_STEP * float(now.mu.mean())
-        before, _ = objective.evaluate(influence.forward(where.forward(now)))
-        small = Smallness(machine.leaf_borders_mm, limits_of(machine).minimum_segment_area_mm2.value, before)
-        function = _Function(influence, where, objective, small, now, room, scale, per_mu)
+    room = room_of(now, where, machine, motion, stage.leaves)
+    if stage.leaves and stage.outline is not None:
+        room = stage.outline.narrowed(room, now, machine)
+    scale = _MU_STEP * float(now.mu.mean())
+    before, _ = stage.objective.evaluate(influence.forward(where.forward(now)))
+    small = Smallness(machine.leaf_borders_mm, limits_of(machine).minimum_segment_area_mm2.value, before)
+    function = _Function(influence, where, stage, small, now, room, scale)
 
-        def evaluate(x: np.ndarray, function: _Function = function) -> tuple[float, np.ndarray]:
-            nonlocal count
-            count += 1
-            value, gradient = function.evaluate(x)
-            progress(count, value)
-            return value, gradient
+    def evaluate(x: np.ndarray) -> tuple[float, np.ndarray]:
+        nonlocal count
+        count += 1
+        value, gradient = function.evaluate(x)
+        progress(count, value)
+        return value, gradient
 
-        bounds = Bounds(_packed(room.low, room, scale), _packed(room.high, room, scale))
-        x, _ = minimised(evaluate, _packed(now, room, scale), bounds, most)
-        now = permitted(_unpacked(x, now, room, scale), machine, motion)
-    value, _ = stages[-1][0].evaluate(influence.forward(where.forward(now)))
+    bounds = Bounds(_packed(room.low, room, scale), _packed(room.high, room, scale))
+    x, _ = minimised(evaluate, _packed(now, room, scale), bounds, stage.most)
+    now = permitted(_unpacked(x, now, room, scale), machine, motion)
+    value, _ = stage.objective.evaluate(influence.forward(where.forward(now)))
     return Search(now, value, count)
 
 
@@ -167,19 +179,18 @@ class _Function:
 
     influence: Influence
     where: ApertureMap
-    objective: Objective
+    stage: Stage
     small: Smallness
     base: ApertureSet
     room: Room
     scale: float
-    per_mu: float
 
     def evaluate(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         at = _unpacked(x, self.base, self.room, self.scale)
-        value, by_dose = self.objective.evaluate(self.influence.forward(self.where.forward(at)))
+        value, by_dose = self.stage.objective.evaluate(self.influence.forward(self.where.forward(at)))
         gradient = self.where.backward(at, self.influence.adjoint(by_dose))
-        value += self.small.evaluate(at, gradient) + self.per_mu * float(at.mu.sum())
-        gradient.mu[:] += self.per_mu
+        value += self.small.evaluate(at, gradient) + self.stage.per_mu * float(at.mu.sum())
+        gradient.mu[:] += self.stage.per_mu
         return value, _packed(gradient, self.room, 1.0 / self.scale)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from planner.engines.base import Engine, Influence
 from planner.evaluate.dvh import dose_at
-from planner.optimise.aperture_search import Outline, Search, search
+from planner.optimise.aperture_search import Outline, Search, Stage, search
 from planner.optimise.apertures import ApertureMap, ApertureSet, areas_mm2
 from planner.optimise.conformal import conformal_apertures
 from planner.optimise.control_points import delivery_of, fine_beams, motion_of, passage_of, shaping_of
@@ -294,18 +294,8 @@ def _stage(
     most, leaves = how
     machine = case.request.machine
     where = ApertureMap.of(case.beams, points.beam_of, machine, passage_of(points.motion))
-    found = search(
-        influence,
-        where,
-        [(case.objective, most)],
-        points.apertures,
-        machine,
-        points.motion,
-        leaves=leaves,
-        outline=case.outline,
-        per_mu=case.per_mu,
-        progress=case.progress,
-    )
+    stage = Stage(case.objective, most, leaves, case.outline, case.per_mu)
+    found = search(influence, where, stage, points.apertures, machine, points.motion, case.progress)
     return replace(points, apertures=found.apertures), found
 
 
